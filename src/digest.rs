@@ -1,0 +1,172 @@
+//! Digests: the names of sources and of objects. The only user of `blake3`.
+//!
+//! Two types with equal bytes that cannot be swapped: a [`SourceDigest`] names a complete description of one
+//! compile, an [`ObjectDigest`] names bytes. Knows no file and no format.
+
+use std::{fmt, str::FromStr};
+
+/// Length of a digest in bytes.
+pub(crate) const DIGEST_BYTES: usize = 32;
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// `Display` and `FromStr` use 64 lower-case hexadecimal digits; so does serde in formats for
+        /// people, and 32 raw bytes in others.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; DIGEST_BYTES]);
+
+        impl $name {
+            /// Takes the 32 bytes as they are; nothing is hashed.
+            pub const fn from_bytes(bytes: [u8; DIGEST_BYTES]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; DIGEST_BYTES] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&to_hex(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseDigestError;
+            fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+                from_hex(text).map(Self).ok_or(ParseDigestError)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                if from.is_human_readable() {
+                    let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                } else {
+                    <[u8; DIGEST_BYTES]>::deserialize(from).map(Self)
+                }
+            }
+        }
+    };
+}
+
+digest! {
+    /// The name of a complete description of one compile: what is looked up in a store.
+    SourceDigest
+}
+digest! {
+    /// BLAKE3 of some bytes: the name under which they are stored.
+    ObjectDigest
+}
+
+/// The text is not 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 lower-case hexadecimal digits")]
+pub struct ParseDigestError;
+
+impl ObjectDigest {
+    /// BLAKE3 of `bytes`, as `b3sum` prints it.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+/// BLAKE3, fed piece by piece.
+#[derive(Clone)]
+pub(crate) struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// A hash of bytes as they are: what an [`ObjectDigest`] is.
+    pub(crate) fn plain() -> Self {
+        Self(blake3::Hasher::new())
+    }
+
+    /// A hash that no other purpose shares: BLAKE3's key derivation with a constant of this crate.
+    pub(crate) fn for_purpose(purpose: &'static str) -> Self {
+        Self(blake3::Hasher::new_derive_key(purpose))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
+    /// Hashes the length (8 bytes, little-endian) and then the bytes, so that no two lists of fields collide.
+    pub(crate) fn field(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        self
+    }
+
+    pub(crate) fn finish(&self) -> [u8; DIGEST_BYTES] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// Lower-case hexadecimal digits of any bytes.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// The inverse of [`to_hex`] for exactly `N` bytes; upper case is refused: one spelling per value.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_back_what_it_prints() {
+        let digest = ObjectDigest::of_bytes(b"plugin");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn no_other_spelling_of_a_digest_is_read() {
+        let text = ObjectDigest::of_bytes(b"").to_string();
+        for wrong in [text.to_uppercase(), text[1..].into(), format!("{text}0"), format!(" {}", &text[1..])] {
+            assert_eq!(wrong.parse::<ObjectDigest>(), Err(ParseDigestError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_the_published_one() {
+        let published = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(ObjectDigest::of_bytes(b"").to_string(), published);
+    }
+}

@@ -1,0 +1,81 @@
+//! One build at a time for each key: a lock file per build in progress, freed at once when its owner dies.
+//!
+//! ```text
+//! open inflight/<key>, making it      killed: litter
+//! flock exclusive, without waiting    refused: somebody builds
+//! the name must still lead to it      else it was unlinked under us: again [m]
+//! .. build ..                         killed: the lock is free, the next one takes it
+//! unlink, then close
+//! ```
+//!
+//! Nobody waits in the kernel: a waiter polls, with a deadline, so that a stopped builder costs time and not
+//! a load (I13). Knows neither objects nor the manifest.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{
+    digest::{Hasher, SourceDigest},
+    error::Trouble,
+    fs::{Dir, File, Lock},
+    layout,
+};
+
+/// How often the lock file is opened again because its name was removed before it was locked.
+const ENTERS_MAX: usize = 64;
+
+/// The right to build. Dropping it lets the next one in.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    dir: Arc<Dir>,
+    path: PathBuf,
+    /// Holds the lock; closed after the name is gone.
+    _file: File,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Left behind it is litter that the next builder of this key takes over.
+        let _ = self.dir.unlink(&self.path);
+    }
+}
+
+/// Asks for the right to build what `source` and `exec` describe; `None` while somebody else has it.
+pub(crate) fn enter(
+    dir: &Arc<Dir>,
+    source: &SourceDigest,
+    exec: &[u8; 32],
+) -> Result<Option<Ticket>, Trouble> {
+    let key = Hasher::for_purpose("plugcache 2026-11-23 build in progress v1")
+        .update(source.as_bytes())
+        .update(exec)
+        .finish();
+    let path = layout::inflight(&key);
+    for _ in 0..ENTERS_MAX {
+        let file = open(dir, &path)?;
+        if !file.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", &path))? {
+            return Ok(None);
+        }
+        let locked = file.stat().map_err(Trouble::of("examine", &path))?;
+        match dir.stat(&path) {
+            Ok(named) if named.same_inode(&locked) => {
+                return Ok(Some(Ticket { dir: dir.clone(), path, _file: file }));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Trouble::of("examine", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn open(dir: &Dir, path: &std::path::Path) -> Result<File, Trouble> {
+    match dir.open_or_create(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A tree whose making was cut short; whoever else makes it is as good.
+            let _ = dir.make_dir(layout::INFLIGHT.as_ref(), 0o700);
+            dir.open_or_create(path).map_err(Trouble::of("open", path))
+        }
+        opened => opened.map_err(Trouble::of("open", path)),
+    }
+}

@@ -1,0 +1,4 @@
+//! Bytes and frames (`docs/format.md`): the only user of `postcard` and of XXH3. Pure: knows no file.
+
+pub(crate) mod frame;
+pub(crate) mod record;

@@ -1,0 +1,432 @@
+//! What frames carry: the records of the manifest as plain values, and their bytes.
+//!
+//! Fixed-width integers are little-endian; a list, a text or a byte string is its length as a varint and then
+//! its elements. One encoding per value: what decodes to a value but is not how that value is written is
+//! refused. Nothing here touches a file; nothing here panics on any bytes.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::frame::{self, Frame, Kind, TooLong};
+
+/// The name of one PUT, random, so that a DROP or TOUCH can never hit a later one (I9).
+pub(crate) type PutId = u64;
+
+/// 16 bytes that change with any write to an object and with every boot; zeros: never vouched.
+pub(crate) type Stamp = [u8; 16];
+
+/// The first frame of a log or segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) file: FileKind,
+    /// Seeds the checksums of all other frames of this file. Secret: it keeps payloads from posing as frames.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) seed: u64,
+    /// Unknown flags here change nothing for an older reader.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) compat: u32,
+    /// Unknown flags here: read, but neither compact, evict nor sweep.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) ro_compat: u32,
+    /// Unknown flags here: the store is as if absent, and stays untouched (I18).
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) incompat: u32,
+}
+
+/// Which file a header opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FileKind {
+    Log,
+    Segment,
+}
+
+/// An entry: a source digest and an exec id lead to named objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Put {
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) put_id: PutId,
+    pub(crate) source: [u8; 32],
+    pub(crate) exec: [u8; 32],
+    /// Hash of the discovered inputs; zeros: none. With source and exec it is what a later PUT replaces.
+    pub(crate) discovered_id: [u8; 16],
+    /// Place in the order of adding; 0 in logs, where the order of the frames says it.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) order: u64,
+    /// Day of the last use, counted from 1970-01-01 UTC.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) day: u32,
+    /// Wall time in ms since 1970-01-01 UTC, for people only.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) made_ms: u64,
+    /// How long the build took.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) cost_ms: u64,
+    /// Hash of the list of source paths, for retention.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) paths: u64,
+    /// Hash of the list of source names, for retention.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) names: u64,
+    pub(crate) label: String,
+    /// In the order of the build. With `details` absent the last one holds them, under [`DETAILS_NAME`].
+    pub(crate) outputs: Vec<OutputRecord>,
+    pub(crate) details: Option<Details>,
+}
+
+/// The name of the output that holds details too long for a frame. A caller's name never holds a zero byte.
+pub(crate) const DETAILS_NAME: &[u8] = b"\0details";
+
+/// One named object of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutputRecord {
+    pub(crate) name: Vec<u8>,
+    pub(crate) object: [u8; 32],
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) len: u64,
+    pub(crate) executable: bool,
+    pub(crate) stamp: Stamp,
+}
+
+/// What an entry was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Details {
+    pub(crate) recipe: Recipe,
+    /// What the build reported to have read; all must be unchanged for a hit.
+    pub(crate) discovered: Vec<Discovered>,
+}
+
+/// A file that a build read beside its sources: absolute path as raw bytes, and BLAKE3 of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Discovered {
+    pub(crate) path: Vec<u8>,
+    pub(crate) digest: [u8; 32],
+}
+
+/// A description of one compile, as it was when its artifact was added. For people, for `explain` and for
+/// retention: the paths in it are never opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recipe {
+    pub(crate) kind: String,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) parts: Vec<PartRecord>,
+}
+
+/// One key field beside the sources themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Field {
+    pub(crate) tag: FieldTag,
+    pub(crate) name: String,
+    pub(crate) value: Value,
+}
+
+/// Which part of the key a field is; part of what is hashed, so that no field poses as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FieldTag {
+    Toolchain,
+    Option,
+    Context,
+    Env,
+    /// An environment variable that was not set (not the same as set to nothing).
+    EnvUnset,
+}
+
+/// The value of a field: shown, or (environment, context, whatever may be a secret) as its BLAKE3 only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Value {
+    Shown(Vec<u8>),
+    Hidden([u8; 32]),
+}
+
+/// One source: name as raw bytes, absolute path as raw bytes if it was a file, BLAKE3 and length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartRecord {
+    pub(crate) name: Vec<u8>,
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) digest: [u8; 32],
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) len: u64,
+}
+
+/// An entry was used, and (if `stamps` is not empty: one per output, in order) its objects were vouched again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Touch {
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) put_id: PutId,
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) day: u32,
+    pub(crate) stamps: Vec<Stamp>,
+}
+
+/// An entry is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) put_id: PutId,
+    pub(crate) reason: DropReason,
+}
+
+/// Why an entry went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum DropReason {
+    /// The host forgot it.
+    Forgotten,
+    /// The host said that it does not load.
+    Rejected,
+    /// `max_files` was reached.
+    MaxFiles,
+    /// `max_bytes` was reached.
+    MaxBytes,
+}
+
+/// The last frame of a segment: where things are, and what they must hash to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Footer {
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) first: u64,
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) last: u64,
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) entries: u64,
+    /// Offset of the hash index; the frames end here.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) index_at: u64,
+    /// Slots of the hash index, a power of two.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) index_slots: u64,
+    /// Offset of the retention column.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) column_at: u64,
+    /// XXH3-64 of the index, seeded by the file's seed.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) index_sum: u64,
+    /// XXH3-64 of the column, seeded by the file's seed.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) column_sum: u64,
+    /// Sum of the lengths of all outputs; an object that two entries name counts twice.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) bytes: u64,
+}
+
+/// A record as a log or segment holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    Header(Header),
+    Put(Box<Put>),
+    Touch(Touch),
+    Drop(Dropped),
+    Seal,
+    Footer(Footer),
+}
+
+/// The checksum is right but this version does not know what the frame says: a later one wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+impl Record {
+    fn kind(&self) -> Kind {
+        match self {
+            Record::Header(_) => Kind::Header,
+            Record::Put(_) => Kind::Put,
+            Record::Touch(_) => Kind::Touch,
+            Record::Drop(_) => Kind::Drop,
+            Record::Seal => Kind::Seal,
+            Record::Footer(_) => Kind::Footer,
+        }
+    }
+
+    /// The record as a whole frame.
+    pub(crate) fn to_frame(&self, seed: u64) -> Result<Vec<u8>, TooLong> {
+        let payload = match self {
+            Record::Header(header) => bytes_of(header),
+            Record::Put(put) => bytes_of(put),
+            Record::Touch(touch) => bytes_of(touch),
+            Record::Drop(dropped) => bytes_of(dropped),
+            Record::Seal => Vec::new(),
+            Record::Footer(footer) => bytes_of(footer),
+        };
+        frame::encode(self.kind(), &payload, seed)
+    }
+
+    pub(crate) fn of_frame(frame: &Frame<'_>) -> Result<Record, Unknown> {
+        if frame.flags != 0 {
+            return Err(Unknown);
+        }
+        match Kind::of(frame.kind).ok_or(Unknown)? {
+            Kind::Header => value_of(frame.payload).map(Record::Header),
+            Kind::Put => value_of(frame.payload).map(Record::Put),
+            Kind::Touch => value_of(frame.payload).map(Record::Touch),
+            Kind::Drop => value_of(frame.payload).map(Record::Drop),
+            Kind::Seal => frame.payload.is_empty().then_some(Record::Seal).ok_or(Unknown),
+            Kind::Footer => value_of(frame.payload).map(Record::Footer),
+        }
+    }
+}
+
+impl Details {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        bytes_of(self)
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Details, Unknown> {
+        value_of(bytes)
+    }
+}
+
+impl Put {
+    /// What a later PUT of the same replaces.
+    pub(crate) fn identity(&self) -> ([u8; 32], [u8; 32], [u8; 16]) {
+        (self.source, self.exec, self.discovered_id)
+    }
+
+    /// Whether every field is within the limits that readers rely on.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.outputs.is_empty() && (self.details.is_some() || self.spilled().is_some())
+    }
+
+    /// The output that holds the details, if they did not fit.
+    pub(crate) fn spilled(&self) -> Option<&OutputRecord> {
+        self.outputs.last().filter(|output| output.name == DETAILS_NAME)
+    }
+
+    /// The outputs that callers see.
+    pub(crate) fn visible(&self) -> &[OutputRecord] {
+        let hidden = usize::from(self.spilled().is_some());
+        &self.outputs[..self.outputs.len() - hidden]
+    }
+}
+
+fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
+    // Writing to a Vec fails only for types postcard cannot express (maps of unknown length): none here.
+    postcard::to_stdvec(value).unwrap_or_default()
+}
+
+/// Refuses bytes left over, and every spelling but the one that [`bytes_of`] gives.
+fn value_of<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, Unknown> {
+    let value: T = postcard::from_bytes(bytes).map_err(|_| Unknown)?;
+    (bytes_of(&value) == bytes).then_some(value).ok_or(Unknown)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn put(number: u8) -> Put {
+        Put {
+            put_id: u64::from(number) << 40 | 1,
+            source: [number; 32],
+            exec: [2; 32],
+            discovered_id: [0; 16],
+            order: 0,
+            day: 20_000,
+            made_ms: 1_700_000_000_000,
+            cost_ms: 812,
+            paths: 3,
+            names: 4,
+            label: "greet".into(),
+            outputs: vec![OutputRecord {
+                name: b"greet.so".to_vec(),
+                object: [number ^ 0xFF; 32],
+                len: 4096,
+                executable: true,
+                stamp: [9; 16],
+            }],
+            details: Some(Details {
+                recipe: Recipe {
+                    kind: "host/abi-1".into(),
+                    fields: vec![
+                        Field {
+                            tag: FieldTag::Option,
+                            name: String::new(),
+                            value: Value::Shown(b"-O2".to_vec()),
+                        },
+                        Field { tag: FieldTag::Env, name: "TOKEN".into(), value: Value::Hidden([8; 32]) },
+                    ],
+                    parts: vec![PartRecord {
+                        name: b"greet\xFF.c".to_vec(),
+                        path: Some(b"/p/greet\xFF.c".to_vec()),
+                        digest: [6; 32],
+                        len: 17,
+                    }],
+                },
+                discovered: vec![Discovered { path: b"/p/plugin.h".to_vec(), digest: [1; 32] }],
+            }),
+        }
+    }
+
+    fn all() -> Vec<Record> {
+        let header = Header { file: FileKind::Log, seed: 11, compat: 1, ro_compat: 2, incompat: 4 };
+        let footer = Footer {
+            first: 1,
+            last: 9,
+            entries: 2,
+            index_at: 640,
+            index_slots: 4,
+            column_at: 704,
+            index_sum: 5,
+            column_sum: 6,
+            bytes: 8192,
+        };
+        vec![
+            Record::Header(header),
+            Record::Put(Box::new(put(3))),
+            Record::Touch(Touch { put_id: 7, day: 20_001, stamps: vec![[1; 16], [2; 16]] }),
+            Record::Drop(Dropped { put_id: 7, reason: DropReason::MaxBytes }),
+            Record::Seal,
+            Record::Footer(footer),
+        ]
+    }
+
+    #[test]
+    fn every_record_reads_back_what_was_written() {
+        for record in all() {
+            let bytes = record.to_frame(5).unwrap();
+            let frame = frame::decode(&bytes, 5).unwrap();
+            assert_eq!(Record::of_frame(&frame), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_payload_cut_or_lengthened_is_unknown() {
+        for record in all() {
+            let bytes = record.to_frame(5).unwrap();
+            let frame = frame::decode(&bytes, 5).unwrap();
+            for len in 0..frame.payload.len() {
+                let cut = Frame { payload: &frame.payload[..len], ..frame };
+                assert_eq!(Record::of_frame(&cut), Err(Unknown), "{record:?} cut to {len}");
+            }
+            let longer = [frame.payload, &[0]].concat();
+            assert_eq!(Record::of_frame(&Frame { payload: &longer, ..frame }), Err(Unknown), "{record:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_or_kind_of_a_later_version_is_unknown() {
+        let bytes = Record::Seal.to_frame(5).unwrap();
+        let frame = frame::decode(&bytes, 5).unwrap();
+        assert_eq!(Record::of_frame(&Frame { flags: 1, ..frame }), Err(Unknown));
+        assert_eq!(Record::of_frame(&Frame { kind: 19, ..frame }), Err(Unknown));
+    }
+
+    #[test]
+    fn a_length_spelled_longer_than_needed_is_unknown() {
+        let touch = bytes_of(&Touch { put_id: 7, day: 1, stamps: Vec::new() });
+        let (last, start) = touch.split_last().unwrap();
+        assert_eq!(*last, 0);
+        let respelled = [start, &[0x80, 0x00]].concat();
+        assert_eq!(value_of::<Touch>(&respelled), Err(Unknown));
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_is_spelled_as_it_would_be_written(
+            kind in 0u8..24, payload in prop::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let frame = Frame { kind, flags: 0, payload: &payload, bytes: &[] };
+            if let Ok(record) = Record::of_frame(&frame) {
+                let bytes = record.to_frame(1).unwrap();
+                prop_assert_eq!(frame::decode(&bytes, 1).unwrap().payload, &payload[..]);
+            }
+        }
+    }
+}

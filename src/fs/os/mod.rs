@@ -1,0 +1,253 @@
+//! The verbs on Linux: the only module that speaks to the kernel through `rustix`.
+//!
+//! Behind `Fs`, `Dir` and `File` of `fs`, and used by nobody else. Each verb is one system call where the kernel
+//! has one for it, and is repeated when a signal interrupts it: except `close`, and `fsync`/`syncfs`, which may
+//! have lost a write-back error on the way (I8: a failed sync is never retried into a success).
+//!
+//! ```text
+//! mod.rs      Dir and File
+//! resolve.rs  relative paths below a descriptor: openat2, or a walk
+//! list.rs     one listing, one look
+//! limit.rs    RLIMIT_FSIZE, before SIGXFSZ
+//! host.rs     absolute paths, clock, random numbers, memory files
+//! ```
+//!
+//! Paths below a directory (I20). Opening resolves the whole path through no symlink. So do `make_dir`, and
+//! `unlink` and `remove_dir`, which destroy: they resolve the parent first and act on the last name in it, for
+//! two system calls more where the path has a directory part. `rename` and `stat` do not: they take the path
+//! as it is, relative to the descriptor, and refuse or report a symlink only at its end. `rename` is on the hot
+//! path of add, `stat` only looks, and the trust check at open has made sure that nobody but the user
+//! and root could plant a symlink for a shard.
+//!
+//! Locks are `flock` without waiting (I13), freed by close and by death (I12); there is no unlock verb, because
+//! a forked child shares the description. Nothing here shortens a file or maps one writable (I11).
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
+        fchmod, flock, fstat, fsync, futimens, ioctl_ficlone, mkdirat, open, openat, readlink, renameat_with,
+        statat, syncfs, unlinkat,
+    },
+    io::{Errno, pread, retry_on_intr, write},
+};
+
+use super::{Access, Kind, Lock, Map, Stat, Time, map};
+use resolve::Rel;
+
+mod host;
+mod limit;
+mod list;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+pub(super) use host::{
+    ancestors, boot_id, make_root, now, open_root, open_source, pause, random, sealed, secure_execution,
+    stat_source, user,
+};
+
+/// On every open of something that may not be ours: not inherited by a plugin's children, never waiting for
+/// the writer of a FIFO, never becoming somebody's terminal.
+const OPEN_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+}
+
+#[derive(Debug)]
+pub(crate) struct File {
+    fd: OwnedFd,
+}
+
+impl Dir {
+    pub(super) fn open_dir(&self, rel: &Path) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OPEN_FLAGS;
+        Ok(Dir { fd: resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags, Mode::empty())? })
+    }
+
+    pub(super) fn make_dir(&self, rel: &Path, mode: u32) -> io::Result<()> {
+        let mode = Mode::from_bits_truncate(mode);
+        resolve::in_parent(self.fd.as_fd(), Rel::new(rel)?, |parent, name| mkdirat(parent, name, mode))
+    }
+
+    pub(super) fn list(&self) -> io::Result<Vec<OsString>> {
+        list::list(self.fd.as_fd())
+    }
+
+    pub(super) fn open(&self, rel: &Path, access: Access) -> io::Result<File> {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Append => OFlags::RDWR | OFlags::APPEND,
+        };
+        self.open_file(rel, flags, Mode::empty())
+    }
+
+    pub(super) fn create(&self, rel: &Path, mode: u32) -> io::Result<File> {
+        // The umask may take bits away; callers set the final mode on the descriptor.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        self.open_file(rel, flags, Mode::from_bits_truncate(mode))
+    }
+
+    pub(super) fn open_or_create(&self, rel: &Path) -> io::Result<File> {
+        self.open_file(rel, OFlags::RDWR | OFlags::CREATE, Mode::RUSR | Mode::WUSR)
+    }
+
+    fn open_file(&self, rel: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+        Ok(File { fd: resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags | OPEN_FLAGS, mode)? })
+    }
+
+    pub(super) fn stat(&self, rel: &Path) -> io::Result<Stat> {
+        let path = Rel::new(rel)?.as_bytes();
+        Ok(stat_of(&retry_on_intr(|| statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW))?))
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (Rel::new(from)?.as_bytes(), Rel::new(to)?.as_bytes());
+        let dir = &self.fd;
+        Ok(retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE))?)
+    }
+
+    pub(super) fn unlink(&self, rel: &Path) -> io::Result<()> {
+        self.remove(rel, AtFlags::empty())
+    }
+
+    pub(super) fn remove_dir(&self, rel: &Path) -> io::Result<()> {
+        self.remove(rel, AtFlags::REMOVEDIR)
+    }
+
+    fn remove(&self, rel: &Path, flags: AtFlags) -> io::Result<()> {
+        resolve::in_parent(self.fd.as_fd(), Rel::new(rel)?, |parent, name| unlinkat(parent, name, flags))
+    }
+
+    pub(super) fn try_lock(&self, lock: Lock) -> io::Result<bool> {
+        try_lock(self.fd.as_fd(), lock)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    pub(super) fn sync_fs(&self) -> io::Result<()> {
+        Ok(syncfs(&self.fd)?)
+    }
+
+    pub(super) fn stat_self(&self) -> io::Result<Stat> {
+        Ok(stat_of(&retry_on_intr(|| fstat(&self.fd))?))
+    }
+
+    pub(super) fn reopen(&self) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Dir { fd: retry_on_intr(|| openat(&self.fd, c".", flags, Mode::empty()))? })
+    }
+
+    pub(super) fn path_now(&self) -> io::Result<PathBuf> {
+        let link = retry_on_intr(|| readlink(path_of_descriptor(self.fd.as_fd()), Vec::new()))?;
+        host::path_of_link(link.into_bytes(), &self.stat_self()?)
+    }
+}
+
+impl File {
+    pub(super) fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&retry_on_intr(|| fstat(&self.fd))?))
+    }
+
+    pub(super) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(retry_on_intr(|| pread(&self.fd, &mut *buf, offset))?)
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        limit::check_write(self.fd.as_fd(), bytes.len())?;
+        Ok(retry_on_intr(|| write(&self.fd, bytes))?)
+    }
+
+    pub(super) fn set_mtime(&self, time: Time) -> io::Result<()> {
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: time.sec, tv_nsec: time.nsec.into() },
+        };
+        Ok(retry_on_intr(|| futimens(&self.fd, &times))?)
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(retry_on_intr(|| fchmod(&self.fd, Mode::from_bits_truncate(mode)))?)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    pub(super) fn try_lock(&self, lock: Lock) -> io::Result<bool> {
+        try_lock(self.fd.as_fd(), lock)
+    }
+
+    pub(super) fn clone_from(&self, source: &File) -> io::Result<()> {
+        limit::check_clone(source.fd.as_fd())?;
+        Ok(retry_on_intr(|| ioctl_ficlone(&self.fd, &source.fd))?)
+    }
+
+    /// The length is checked, because touching a page behind the end of the file is SIGBUS.
+    pub(super) fn map(&self, len: u64) -> io::Result<Map> {
+        if len > self.stat()?.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        map::Map::new(self.fd.as_fd(), len).map(Map::Os)
+    }
+
+    pub(super) fn to_std(&self) -> io::Result<std::fs::File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = path_of_descriptor(self.fd.as_fd());
+        Ok(retry_on_intr(|| open(&*path, flags, Mode::empty()))?.into())
+    }
+}
+
+fn try_lock(fd: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
+    let operation = match lock {
+        Lock::Shared => FlockOperation::NonBlockingLockShared,
+        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    match retry_on_intr(|| flock(fd, operation)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn path_of_descriptor(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The kernel's structure has other widths on other processors; each field is widened to what `Stat` holds.
+#[expect(clippy::unnecessary_cast, reason = "the types that need no cast here need one elsewhere")]
+fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+    Stat {
+        kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        links: stat.st_nlink as u64,
+        mode: stat.st_mode & 0o7777,
+        owner: stat.st_uid,
+        len: stat.st_size as u64,
+        mtime: Time { sec: stat.st_mtime as i64, nsec: stat.st_mtime_nsec as u32 },
+        ctime: Time { sec: stat.st_ctime as i64, nsec: stat.st_ctime_nsec as u32 },
+    }
+}
+
+fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        // What the kernel does not name is no file to read either.
+        FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Kind::Device,
+    }
+}

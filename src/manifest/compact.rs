@@ -1,0 +1,111 @@
+//! Compaction: all closed logs and the segment below them become one segment (I10).
+//!
+//! Whoever gets the exclusive lock on `v1` does it; nobody waits for it. Its steps, and what a kill leaves:
+//!
+//! 1. make log G, one above the highest number in any name: an empty log more
+//! 2. SEAL every lower log: writers go on in G
+//! 3. list again; build seg.a-(G-1) in staging: litter
+//! 4. fsync, rename, fsync `v1`: the segment counts, the logs below it are leftovers
+//! 5. unlink the logs of that listing below G, lowest first, then older segments [m]: a reader that listed
+//!    before sees a gap or a missing file, and looks again
+
+use std::{io, sync::Arc};
+
+use super::{Manifest, Refused, State, View, segment, view};
+use crate::{
+    error::Trouble,
+    format::record::{Put, Record},
+    fs::{Access, Dir, Lock},
+    layout::ManifestName,
+};
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compacted {
+    Yes,
+    /// Another process is at it.
+    Elsewhere,
+    /// Nothing to do, or a later version wrote parts of it and this one must keep away.
+    Not,
+}
+
+impl Manifest {
+    /// Turns all that is closed now into one segment.
+    pub(crate) fn compact(&self) -> Result<Compacted, Refused> {
+        let mut state = self.state();
+        self.refresh_state(&mut state)?;
+        if state.view.unknown || self.access == Access::Read {
+            return Ok(Compacted::Not);
+        }
+        // A description of its own: the lock ends when it is closed, whoever else holds the directory.
+        let own = self.dir.reopen().map_err(Trouble::of("open", ".".as_ref()))?;
+        if !own.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", ".".as_ref()))? {
+            return Ok(Compacted::Elsewhere);
+        }
+        let done = self.compact_locked(&own, &mut state);
+        self.reload(&mut state)?;
+        done
+    }
+
+    fn compact_locked(&self, own: &Dir, state: &mut State) -> Result<Compacted, Refused> {
+        let Some(highest) = view::names_in(own)?.iter().map(|name| name.last()).max() else {
+            self.make_log(1)?;
+            return Ok(Compacted::Not);
+        };
+        let next = highest + 1;
+        self.make_log(next)?;
+        self.seal_below(next, state)?;
+        let listed = view::names_in(own)?;
+        let Some(mut inputs) = View::load_below(own, &listed, next, &mut state.window)? else {
+            return Ok(Compacted::Not);
+        };
+        if inputs.unknown || inputs.current.is_some() {
+            return Ok(Compacted::Not);
+        }
+        let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer.first);
+        let name = ManifestName::Segment { first, last: next - 1 };
+        let puts = in_order_of_use(inputs.entries());
+        let bytes = segment::build((first, next - 1), self.seed()?, &puts).map_err(|_| Refused::TooLong)?;
+        if !self.publish(name, &bytes)? {
+            return Ok(Compacted::Not);
+        }
+        own.sync().map_err(Trouble::of("sync", ".".as_ref()))?;
+        unlink_inputs(own, &listed, name)?;
+        Ok(Compacted::Yes)
+    }
+
+    /// Seals every log below `limit`, each read back until its SEAL shows.
+    fn seal_below(&self, limit: u64, state: &mut State) -> Result<(), Refused> {
+        for _ in 0..super::APPENDS_MAX {
+            self.reload(state)?;
+            match &state.view.current {
+                Some(log) if log.number < limit => {
+                    log.append(&Record::Seal)?;
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(Refused::Busy)
+    }
+}
+
+/// Frames stand in order of last use, so that what is used together lies together; places in the order of
+/// adding are numbered anew.
+fn in_order_of_use(entries: Vec<Arc<Put>>) -> Vec<Arc<Put>> {
+    let numbered = entries.into_iter().zip(1u64..);
+    let mut puts: Vec<_> = numbered.map(|(put, order)| Arc::new(Put { order, ..Put::clone(&put) })).collect();
+    puts.sort_by_key(|put| (put.day, put.order));
+    puts
+}
+
+fn unlink_inputs(dir: &Dir, listed: &[ManifestName], made: ManifestName) -> Result<(), Trouble> {
+    // The names are ascending, logs before segments.
+    let old = listed.iter().filter(|name| name.last() <= made.last() && **name != made);
+    for path in old.map(|name| name.path()) {
+        match dir.unlink(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            unlinked => unlinked.map_err(Trouble::of("remove", &path))?,
+        }
+    }
+    Ok(())
+}

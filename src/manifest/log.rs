@@ -1,0 +1,199 @@
+//! One log: the append-only tail of the manifest, read from its known end on.
+//!
+//! Keeps I6 (a bad frame hides only itself; no frame in progress is skipped for good). Knows nothing of other
+//! logs: who reads which is decided in [`super::view`].
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    error::Trouble,
+    format::{
+        frame::{self, FRAME_BYTES_MAX, SLOT_BYTES},
+        record::{FileKind, Header, Record},
+    },
+    fs::{self, Access, Dir, File, Kind},
+    layout::ManifestName,
+};
+
+/// Frames that start behind this do not exist, and one that does seals the log as a SEAL would: so that a huge
+/// file costs bounded time. Logs are rotated long before ([`super::LOG_BYTES_FULL`]).
+pub(crate) const LOG_BYTES_MAX: u64 = 64 << 20;
+/// One reading takes a whole window: two of the longest frames and one slot, so that a frame that begins in
+/// the first half of a full window is wholly in it.
+const WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX + SLOT_BYTES;
+
+/// What a log's header says about reading it.
+pub(crate) enum Opened {
+    Log(Log),
+    /// The header is not a right one: the log is closed and holds nothing.
+    BadHeader,
+    /// A later version forbids this one to look (I18).
+    Foreign,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) number: u64,
+    file: File,
+    seed: u64,
+    /// All before it has been taken in.
+    known_end: u64,
+    /// A SEAL was read: nothing behind it exists.
+    sealed: bool,
+    /// It holds what only a later version understands: do not compact, evict or sweep.
+    pub(crate) unknown: bool,
+    /// File length as the last reading saw it, for padding a torn tail.
+    end_seen: u64,
+}
+
+/// A record and the frame that carried it.
+pub(crate) struct Read<'a> {
+    pub(crate) record: Record,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Log {
+    /// Opens log `number`, without reading further than its header.
+    pub(crate) fn open(dir: &Dir, number: u64, access: Access) -> Result<Opened, Trouble> {
+        let path = ManifestName::Log(number).path();
+        let file = match dir.open(&path, access) {
+            Ok(file) => file,
+            Err(error) if fs::is_wrong_kind(&error) => return Ok(Opened::BadHeader),
+            // Our own store and we may not read it: damage like any other. Opened for reading only, it is loud.
+            Err(error) if access == Access::Append && error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Opened::BadHeader);
+            }
+            Err(error) => return Err(Trouble::of("open", &path)(error)),
+        };
+        if file.stat().map_err(Trouble::of("examine", &path))?.kind != Kind::File {
+            return Ok(Opened::BadHeader);
+        }
+        let mut slot = [0; SLOT_BYTES];
+        let len = file.read_at(&mut slot, 0).map_err(Trouble::of("read", &path))?;
+        Ok(match header_of(&slot[..len], FileKind::Log) {
+            HeaderRead::Bad => Opened::BadHeader,
+            HeaderRead::Foreign => Opened::Foreign,
+            HeaderRead::Right(header) => Opened::Log(Log {
+                number,
+                file,
+                seed: header.seed,
+                known_end: SLOT_BYTES as u64,
+                sealed: false,
+                unknown: header.ro_compat != 0,
+                end_seen: SLOT_BYTES as u64,
+            }),
+        })
+    }
+
+    /// Whether a SEAL was read, so that nothing more can come.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// How much of it has been taken in.
+    pub(crate) fn known_end(&self) -> u64 {
+        self.known_end
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        ManifestName::Log(self.number).path()
+    }
+
+    /// Reads to the end, or to the first SEAL, and gives every record on the way to `take`. One `pread` unless
+    /// more than a window has come.
+    pub(crate) fn read_to_end(
+        &mut self,
+        window: &mut Vec<u8>,
+        take: &mut dyn FnMut(Read<'_>),
+    ) -> Result<(), Trouble> {
+        window.resize(WINDOW_BYTES, 0);
+        while !self.sealed {
+            let read = self.file.read_at(window, self.known_end);
+            let len = read.map_err(|error| Trouble::of("read", &self.path())(error))?;
+            self.end_seen = self.known_end + len as u64;
+            self.take_window(&window[..len], take);
+            if len < WINDOW_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_window(&mut self, window: &[u8], take: &mut dyn FnMut(Read<'_>)) {
+        let start = self.known_end;
+        let mut scan = frame::Scan::new(window, self.seed);
+        for (at, frame) in scan.by_ref() {
+            if start + at as u64 >= LOG_BYTES_MAX {
+                self.sealed = true;
+                break;
+            }
+            match Record::of_frame(&frame) {
+                Ok(Record::Seal) => {
+                    self.sealed = true;
+                    break;
+                }
+                Ok(record) => take(Read { record, bytes: frame.bytes }),
+                Err(_) => self.unknown = true,
+            }
+        }
+        self.known_end = start + scan.known_end() as u64;
+        self.sealed |= self.known_end >= LOG_BYTES_MAX;
+    }
+
+    /// Appends one record by one `write`, and says nothing of whether it counts: that shows when it is read
+    /// back. A tail that does not end on a slot is filled up in the same write. A short write is an error and
+    /// is never completed: the rest would stand where nobody looks for it.
+    pub(crate) fn append(&self, record: &Record) -> Result<Appended, Trouble> {
+        let Ok(frame) = record.to_frame(self.seed) else {
+            return Ok(Appended::TooLong);
+        };
+        let torn = (self.end_seen % SLOT_BYTES as u64) as usize;
+        let padding = if torn == 0 { 0 } else { SLOT_BYTES - torn };
+        let bytes = [&[0; SLOT_BYTES][..padding], &frame].concat();
+        let written =
+            self.file.write(&bytes).map_err(|error| Trouble::of("append to", &self.path())(error))?;
+        if written < bytes.len() {
+            // What the kernel does when the disk is full or a limit is reached; the next call would say why.
+            let error = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(Trouble::of("append a whole frame to", &self.path())(error));
+        }
+        Ok(Appended::Frame(frame))
+    }
+
+    /// Whether its last name is gone: the store was deleted, and what is appended is lost.
+    pub(crate) fn is_deleted(&self) -> Result<bool, Trouble> {
+        let stat = self.file.stat().map_err(|error| Trouble::of("examine", &self.path())(error))?;
+        Ok(stat.links == 0)
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Trouble> {
+        self.file.sync().map_err(|error| Trouble::of("sync", &self.path())(error))
+    }
+}
+
+/// What became of an append.
+pub(crate) enum Appended {
+    /// The bytes to look for when reading back.
+    Frame(Vec<u8>),
+    TooLong,
+}
+
+/// What the first frame of a file says.
+pub(crate) enum HeaderRead {
+    Right(Header),
+    Bad,
+    Foreign,
+}
+
+/// Judges the first slot of a file that should be of `kind`.
+pub(crate) fn header_of(slot: &[u8], kind: FileKind) -> HeaderRead {
+    let Some(frame) = frame::decode(slot, frame::HEADER_SEED) else {
+        return HeaderRead::Bad;
+    };
+    match Record::of_frame(&frame) {
+        Ok(Record::Header(header)) if header.incompat != 0 => HeaderRead::Foreign,
+        Ok(Record::Header(header)) if header.file == kind => HeaderRead::Right(header),
+        _ => HeaderRead::Bad,
+    }
+}

@@ -1,0 +1,310 @@
+//! The manifest: which objects belong to which source digest. Appended to by any number of processes without
+//! a lock; read through a table in memory and a mapped segment.
+//!
+//! Keeps I6 to I10. It does not know that objects exist: it hands out records and takes records.
+//!
+//! ```text
+//! v1/log.<n>        log.rs       frames, appended, read back
+//! v1/seg.<a>-<b>    segment.rs   frames, hash index, retention column
+//!                   table.rs     what the logs say, in memory
+//!                   view.rs      one consistent look at all of it
+//!                   compact.rs   logs into a segment
+//! ```
+
+mod compact;
+mod log;
+mod segment;
+mod table;
+mod view;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+#[cfg(any(test, fuzzing, feature = "__sim"))]
+pub(crate) use self::compact::Compacted;
+pub(crate) use self::view::NoView;
+use self::{
+    log::{Appended, Log, Read},
+    view::View,
+};
+use crate::{
+    config::Durability,
+    error::{Skip, Trouble},
+    format::{
+        frame::HEADER_SEED,
+        record::{FileKind, Header, Put, Record},
+    },
+    fs::{Access, Dir, Fs, Lock},
+    layout::{self, ManifestName},
+};
+
+/// Logs are turned into a segment from this size on, so that replaying one costs about 1 ms at open.
+const LOG_BYTES_COMPACT: u64 = 512 * 1024;
+/// When nobody compacts (the compactor is stopped) a log of this size is followed by another.
+const LOG_BYTES_FULL: u64 = 8 << 20;
+/// How often an append is repeated that came behind a SEAL or off a slot. Each repetition needs somebody to
+/// rotate, or to die inside a write, in the few microseconds between reading and appending.
+const APPENDS_MAX: usize = 64;
+
+/// What an append, a forget or a compaction met.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Trouble(Trouble),
+    /// A later version wrote the store.
+    Foreign,
+    /// The record does not fit a frame.
+    TooLong,
+    /// The store was deleted under this handle: what was appended is gone. Start over from the path.
+    Deleted,
+    /// Sealed or torn under every try.
+    Busy,
+}
+
+impl From<Trouble> for Refused {
+    fn from(trouble: Trouble) -> Self {
+        Refused::Trouble(trouble)
+    }
+}
+
+impl From<NoView> for Refused {
+    fn from(none: NoView) -> Self {
+        match none {
+            NoView::Trouble(trouble) => Refused::Trouble(trouble),
+            NoView::Foreign => Refused::Foreign,
+        }
+    }
+}
+
+impl From<Refused> for Skip {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Trouble(trouble) => trouble.into(),
+            Refused::Foreign => Skip::Newer,
+            Refused::TooLong => Skip::TooLong,
+            Refused::Deleted => Skip::Disabled("the store was deleted".into()),
+            Refused::Busy => Skip::Busy,
+        }
+    }
+}
+
+/// An open manifest. Threads share it.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    fs: Fs,
+    dir: Arc<Dir>,
+    access: Access,
+    durability: Durability,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    view: View,
+    /// Reused for every reading of a log.
+    window: Vec<u8>,
+    /// The log whose name, and whose predecessors' SEALs, this handle has made durable.
+    settled: Option<u64>,
+}
+
+/// What the append left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grown {
+    No,
+    /// The log has reached the size at which it should be compacted.
+    Yes,
+}
+
+impl Manifest {
+    /// Opens what is there; an empty directory is an empty manifest. Makes nothing.
+    pub(crate) fn open(
+        fs: &Fs,
+        dir: Arc<Dir>,
+        access: Access,
+        durability: Durability,
+    ) -> Result<Manifest, NoView> {
+        let mut window = Vec::new();
+        let view = View::load(&dir, access, &mut window)?;
+        let state = Mutex::new(State { view, window, settled: None });
+        Ok(Manifest { fs: fs.clone(), dir, access, durability, state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is replaced whole or extended by whole records: a panic elsewhere leaves it usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what other processes have appended. One `pread` if nobody rotated.
+    pub(crate) fn refresh(&self) -> Result<(), NoView> {
+        self.refresh_state(&mut self.state())
+    }
+
+    fn refresh_state(&self, state: &mut State) -> Result<(), NoView> {
+        if !state.view.follow(&mut state.window)? {
+            self.reload(state)?;
+        }
+        Ok(())
+    }
+
+    fn reload(&self, state: &mut State) -> Result<(), NoView> {
+        state.view = View::load(&self.dir, self.access, &mut state.window)?;
+        Ok(())
+    }
+
+    /// Whether the log was deleted under this handle, with or without the store around it.
+    pub(crate) fn is_deleted(&self) -> bool {
+        match &self.state().view.current {
+            Some(log) => log.is_deleted().unwrap_or(true),
+            None => self.dir.stat_self().map_or(true, |stat| stat.links == 0),
+        }
+    }
+
+    /// Entries under this source digest as last read, newest first. No system call.
+    pub(crate) fn of_source(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        self.state().view.of_source(source)
+    }
+
+    /// All entries as last read, in the order of adding.
+    pub(crate) fn entries(&self) -> Vec<Arc<Put>> {
+        self.state().view.entries()
+    }
+
+    /// At least as many entries and bytes as there are.
+    pub(crate) fn at_most(&self) -> (u64, u64) {
+        self.state().view.at_most()
+    }
+
+    /// Whether a later version wrote parts of this: then nothing may be compacted, evicted or swept.
+    pub(crate) fn is_partly_unknown(&self) -> bool {
+        self.state().view.unknown
+    }
+
+    /// Appends one record, and returns once it has been read back from where every reader will see it.
+    pub(crate) fn append(&self, record: &Record) -> Result<Grown, Refused> {
+        let mut state = self.state();
+        for _ in 0..APPENDS_MAX {
+            self.refresh_state(&mut state)?;
+            if !self.open_log_is_last(&mut state)? {
+                continue;
+            }
+            if self.append_once(&mut state, record)? {
+                let len = state.view.current.as_ref().map_or(0, Log::known_end);
+                return Ok(if len >= LOG_BYTES_COMPACT { Grown::Yes } else { Grown::No });
+            }
+        }
+        Err(Refused::Busy)
+    }
+
+    /// Brings the handle to where it may append: the log it follows is the highest of the listing and all below
+    /// are sealed [m]. `false`: something was changed on the way, look again.
+    fn open_log_is_last(&self, state: &mut State) -> Result<bool, Refused> {
+        let view = &state.view;
+        match &view.current {
+            None => self.make_log(view.highest() + 1)?,
+            Some(log) if Some(log.number) < view.highest_log() => self.seal(log)?,
+            Some(log) if log.known_end() >= LOG_BYTES_FULL => self.make_log(view.highest() + 1)?,
+            Some(_) => return Ok(true),
+        }
+        self.reload(state)?;
+        Ok(false)
+    }
+
+    fn seal(&self, log: &Log) -> Result<(), Refused> {
+        log.append(&Record::Seal)?;
+        Ok(())
+    }
+
+    /// Whether the record stands where readers see it: on a slot, before any SEAL, in a log that has a name.
+    fn append_once(&self, state: &mut State, record: &Record) -> Result<bool, Refused> {
+        let State { view, window, settled } = state;
+        let Some(log) = &mut view.current else {
+            return Ok(false);
+        };
+        let Appended::Frame(frame) = log.append(record)? else {
+            return Err(Refused::TooLong);
+        };
+        let mut found = false;
+        log.read_to_end(window, &mut |read: Read<'_>| {
+            found |= read.bytes == frame;
+            view.table.apply(read.record);
+        })?;
+        if log.is_deleted()? {
+            return Err(Refused::Deleted);
+        }
+        if found && self.durability == Durability::Sync {
+            log.sync()?;
+            if *settled != Some(log.number) {
+                self.settle(&view.names, log.number)?;
+                *settled = Some(log.number);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes durable what an entry in log `number` rests on: the log's name, and the SEALs below, without which
+    /// a reader after a power cut would follow a lower log and not come here.
+    fn settle(&self, names: &[ManifestName], number: u64) -> Result<(), Trouble> {
+        let lower = names.iter().filter(|name| matches!(name, ManifestName::Log(n) if *n < number));
+        for path in lower.map(|name| name.path()) {
+            let file = match self.dir.open(&path, Access::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(Trouble::of("open", &path))?,
+            };
+            file.sync().map_err(Trouble::of("sync", &path))?;
+        }
+        self.dir.sync().map_err(Trouble::of("sync", ".".as_ref()))
+    }
+
+    /// Makes log `number` with its header in staging, and gives it its name, complete. That the name is taken
+    /// is no error: the caller looks again [m].
+    fn make_log(&self, number: u64) -> Result<(), Trouble> {
+        let header = Header { file: FileKind::Log, seed: self.seed()?, compat: 0, ro_compat: 0, incompat: 0 };
+        let frame = Record::Header(header).to_frame(HEADER_SEED).unwrap_or_default();
+        self.publish(ManifestName::Log(number), &frame).map(|_| ())
+    }
+
+    fn seed(&self) -> Result<u64, Trouble> {
+        let random = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        Ok(u64::from_le_bytes(random))
+    }
+
+    /// Writes a file of the manifest in staging and renames it; `false` if its name is taken.
+    fn publish(&self, name: ManifestName, bytes: &[u8]) -> Result<bool, Trouble> {
+        let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        let staged = layout::staged(token);
+        let file = self.dir.create(&staged, 0o600).map_err(Trouble::of("make", &staged))?;
+        let published = self.write_and_rename(&file, &staged, name, bytes);
+        if !matches!(published, Ok(true)) {
+            // Litter at worst: the next sweep takes it, for its lock goes with this process.
+            let _ = self.dir.unlink(&staged);
+        }
+        published
+    }
+
+    fn write_and_rename(
+        &self,
+        file: &crate::fs::File,
+        staged: &std::path::Path,
+        name: ManifestName,
+        bytes: &[u8],
+    ) -> Result<bool, Trouble> {
+        file.try_lock(Lock::Shared).map_err(Trouble::of("lock", staged))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = file.write(rest).map_err(Trouble::of("write", staged))?;
+            if written == 0 {
+                return Err(Trouble::of("write", staged)(io::ErrorKind::WriteZero.into()));
+            }
+            rest = &rest[written..];
+        }
+        if matches!(name, ManifestName::Segment { .. }) || self.durability == Durability::Sync {
+            file.sync().map_err(Trouble::of("sync", staged))?;
+        }
+        match self.dir.rename(staged, &name.path()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Trouble::of("publish", &name.path())(error)),
+        }
+    }
+}

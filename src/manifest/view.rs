@@ -1,0 +1,243 @@
+//! One consistent look at the manifest: the newest right segment, the logs behind it, and which log is open.
+//!
+//! Found by listing, never by counting ahead: list, open all, list again; the look counts only if the names
+//! did not change in between [m]. A reader follows the lowest log in which it has read no SEAL; logs above it
+//! hold nothing yet [m].
+
+use std::{io, sync::Arc};
+
+use super::{
+    log::{self, Log, Read},
+    segment::{self, Segment},
+    table::Table,
+};
+use crate::{
+    error::Trouble,
+    format::record::Put,
+    fs::{Access, Dir},
+    layout::ManifestName,
+};
+
+/// How often a torn look is repeated. One repetition needs a rotation or a compaction in the few microseconds
+/// between two listings.
+const LOOKS_MAX: usize = 200;
+/// After so many looks at the same names a gap in the numbers is damage and not a listing torn by a rename.
+const LOOKS_AT_A_GAP: usize = 4;
+
+/// Why there is no view.
+#[derive(Debug)]
+pub(crate) enum NoView {
+    Trouble(Trouble),
+    /// A later version forbids this one to look (I18).
+    Foreign,
+}
+
+impl From<Trouble> for NoView {
+    fn from(trouble: Trouble) -> Self {
+        NoView::Trouble(trouble)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) segment: Option<Segment>,
+    pub(super) table: Table,
+    /// The lowest log in which no SEAL was read.
+    pub(super) current: Option<Log>,
+    /// The names of the listing, ascending.
+    pub(super) names: Vec<ManifestName>,
+    /// Something a later version wrote is among it: neither compact, evict nor sweep.
+    pub(super) unknown: bool,
+    /// All entries of the segment with their rows, made when first needed.
+    rows: Option<Vec<segment::Row>>,
+}
+
+/// The manifest's names in `v1`, ascending.
+pub(super) fn names_in(dir: &Dir) -> Result<Vec<ManifestName>, Trouble> {
+    let listed = dir.list().map_err(Trouble::of("list", ".".as_ref()))?;
+    let mut names: Vec<_> = listed.iter().filter_map(|name| ManifestName::parse(name)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+impl View {
+    pub(super) fn load(dir: &Dir, access: Access, window: &mut Vec<u8>) -> Result<View, NoView> {
+        let mut names = names_in(dir)?;
+        let mut gaps = 0;
+        for _ in 0..LOOKS_MAX {
+            let look = look(dir, &names, access, window, gaps >= LOOKS_AT_A_GAP)?;
+            let now = names_in(dir)?;
+            let stable = now == names;
+            match look {
+                Some(view) if stable => return Ok(view),
+                None if stable => gaps += 1,
+                _ => gaps = 0,
+            }
+            names = now;
+        }
+        let torn = io::Error::other("its names changed during every one of many looks");
+        Err(NoView::Trouble(Trouble::of("list", ".".as_ref())(torn)))
+    }
+
+    /// The inputs of a compaction that makes log `limit`: only what lies below it.
+    pub(super) fn load_below(
+        dir: &Dir,
+        names: &[ManifestName],
+        limit: u64,
+        window: &mut Vec<u8>,
+    ) -> Result<Option<View>, NoView> {
+        let below: Vec<_> = names.iter().copied().filter(|name| name.last() < limit).collect();
+        look(dir, &below, Access::Read, window, true)
+    }
+
+    /// Entries under this source digest, newest first.
+    pub(super) fn of_source(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        let mut found: Vec<_> = self.table.of_source(source).collect();
+        if let Some(segment) = &self.segment {
+            let mut below: Vec<_> =
+                segment.probe(source).into_iter().filter_map(|put| self.table.over_segment(put)).collect();
+            below.sort_by_key(|put| std::cmp::Reverse(put.order));
+            found.extend(below);
+        }
+        found
+    }
+
+    /// All entries, in the order of adding.
+    pub(super) fn entries(&mut self) -> Vec<Arc<Put>> {
+        let mut all: Vec<_> = self.table.iter().cloned().collect();
+        if let Some(segment) = &self.segment {
+            let rows = self.rows.get_or_insert_with(|| segment.rows());
+            let frames = rows.iter().filter(|row| !self.table.is_gone(row.put_id));
+            all.extend(
+                frames
+                    .filter_map(|row| segment.put_at(row.frame))
+                    .filter_map(|put| self.table.over_segment(put)),
+            );
+        }
+        all.sort_by_key(|put| put.order);
+        all
+    }
+
+    /// At least as many entries and bytes as there are, without a look at each.
+    pub(super) fn at_most(&self) -> (u64, u64) {
+        let below = self.segment.as_ref().map_or((0, 0), |s| (s.footer.entries, s.footer.bytes));
+        let bytes: u64 = self.table.iter().flat_map(|put| &put.outputs).map(|output| output.len).sum();
+        (below.0 + self.table.len() as u64, below.1.saturating_add(bytes))
+    }
+
+    /// The highest number in any name: a new log gets the next one.
+    pub(super) fn highest(&self) -> u64 {
+        self.names.iter().map(|name| name.last()).max().unwrap_or(0)
+    }
+
+    /// The highest number of a log, if there is any above the segment.
+    pub(super) fn highest_log(&self) -> Option<u64> {
+        self.names.iter().rev().find_map(|name| match name {
+            ManifestName::Log(number) => Some(*number),
+            ManifestName::Segment { .. } => None,
+        })
+    }
+
+    /// Takes in what was appended to the open log; `false` if it is sealed or there is none: look again.
+    pub(super) fn follow(&mut self, window: &mut Vec<u8>) -> Result<bool, Trouble> {
+        let Some(log) = &mut self.current else {
+            return Ok(false);
+        };
+        let table = &mut self.table;
+        log.read_to_end(window, &mut |read: Read<'_>| table.apply(read.record))?;
+        self.unknown |= log.unknown;
+        Ok(!log.is_sealed())
+    }
+}
+
+/// Opens what `names` says; `None` if it was torn.
+fn look(
+    dir: &Dir,
+    names: &[ManifestName],
+    access: Access,
+    window: &mut Vec<u8>,
+    gaps_are_damage: bool,
+) -> Result<Option<View>, NoView> {
+    let Some((segment, base)) = base(dir, names)? else {
+        return Ok(None);
+    };
+    let logs: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match name {
+            ManifestName::Log(number) if *number > base => Some(*number),
+            _ => None,
+        })
+        .collect();
+    let consecutive = logs.iter().zip(base + 1..).all(|(number, expected)| *number == expected);
+    let torn = !consecutive || (logs.is_empty() && !names.is_empty());
+    if torn && !gaps_are_damage {
+        return Ok(None);
+    }
+    let unknown = segment.as_ref().is_some_and(|segment| segment.unknown);
+    let table = Table::over(segment.as_ref().map_or(0, |segment| segment.footer.entries));
+    let mut view = View { segment, table, current: None, names: names.to_vec(), unknown, rows: None };
+    for number in logs {
+        if view.take_log(dir, number, access, window)? == Taken::Torn {
+            return Ok(None);
+        }
+        if view.current.is_some() {
+            break;
+        }
+    }
+    Ok(Some(view))
+}
+
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Whole,
+    Torn,
+}
+
+impl View {
+    fn take_log(
+        &mut self,
+        dir: &Dir,
+        number: u64,
+        access: Access,
+        window: &mut Vec<u8>,
+    ) -> Result<Taken, NoView> {
+        let log = match Log::open(dir, number, access) {
+            Ok(log::Opened::Log(log)) => log,
+            Ok(log::Opened::BadHeader) => return Ok(Taken::Whole),
+            Ok(log::Opened::Foreign) => return Err(NoView::Foreign),
+            Err(trouble) if trouble.source.kind() == io::ErrorKind::NotFound => return Ok(Taken::Torn),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        self.current = Some(log);
+        if !self.follow(window)? {
+            self.current = None;
+        }
+        Ok(Taken::Whole)
+    }
+}
+
+/// The newest right segment, and the number up to which logs are replaced; `None` if the listing was torn.
+///
+/// A damaged segment is passed over for an older one only if the logs between them still lie there, else it
+/// counts as an empty one: its entries are misses, and nothing that was dropped since comes back.
+fn base(dir: &Dir, names: &[ManifestName]) -> Result<Option<(Option<Segment>, u64)>, NoView> {
+    let mut segments: Vec<_> =
+        names.iter().copied().filter(|name| matches!(name, ManifestName::Segment { .. })).collect();
+    segments.sort_by_key(|name| std::cmp::Reverse(name.last()));
+    let newest = segments.first().map_or(0, |name| name.last());
+    for name in segments {
+        match Segment::open(dir, name) {
+            Ok(segment::Opened::Segment(segment)) => {
+                let between = name.last() + 1..=newest;
+                let whole = between.into_iter().all(|number| names.contains(&ManifestName::Log(number)));
+                let found = if whole { (Some(segment), name.last()) } else { (None, newest) };
+                return Ok(Some(found));
+            }
+            Ok(segment::Opened::Damaged) => {}
+            Ok(segment::Opened::Foreign) => return Err(NoView::Foreign),
+            Err(trouble) if trouble.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(trouble) => return Err(trouble.into()),
+        }
+    }
+    Ok(Some((None, newest)))
+}

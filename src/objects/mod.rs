@@ -1,0 +1,288 @@
+//! Objects: immutable bytes in one file each, named by their BLAKE3.
+//!
+//! Keeps I1 (what is admitted hashes to its name), I2 (a published object is never written, and goes only
+//! through [`remove`](Objects::remove)), I5, I11 and I12. It does not know that a manifest exists: what an
+//! entry says of an object (length, stamp, whether it is still named) comes in from the floor above.
+
+mod remove;
+mod stage;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub(crate) use self::{
+    remove::{Disposal, Removed},
+    stage::{Content, Published, Unpublished},
+};
+use crate::{
+    config::Durability,
+    digest::{Hasher, ObjectDigest},
+    error::Trouble,
+    format::record::Stamp,
+    fs::{self, Access, Dir, File, Fs, Kind, Lock, Stat, Time},
+    layout,
+};
+
+/// The modification time of every object: any later write moves it off, however coarse the clock.
+const OBJECT_MTIME: Time = Time { sec: 1, nsec: 0 };
+/// How long a lease is waited for while somebody holds the object exclusively: removing takes microseconds.
+const LEASE_WAIT: Duration = Duration::from_millis(10);
+const LEASE_POLL: Duration = Duration::from_millis(1);
+/// How often a name is opened again whose inode lost its last name in between.
+const OPENS_MAX: usize = 16;
+/// How often hashing is repeated because the file changed meanwhile.
+const HASHES_MAX: usize = 3;
+/// Read and written at a time: large enough that system calls do not show, small enough for the cache.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The objects of one store. Threads share it.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    fs: Fs,
+    dir: Arc<Dir>,
+    access: Access,
+    durability: Durability,
+    boot: Option<[u8; 16]>,
+    /// What this handle has hashed and found right, also where it could not record it.
+    verified: Mutex<HashMap<ObjectDigest, Stamp>>,
+    /// The file system said that it shares no blocks: not asked again.
+    cannot_clone: AtomicBool,
+}
+
+/// An open object under a shared lock: while it lives nobody removes the file. Ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) file: File,
+    stat: Stat,
+}
+
+impl Lease {
+    pub(crate) fn len(&self) -> u64 {
+        self.stat.len
+    }
+}
+
+/// Why an object could not be opened.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    Missing,
+    /// Something that is no file has its name.
+    NotAFile,
+    /// Somebody holds it exclusively and does not let go: open, but without a lease.
+    Busy(File),
+    /// The system refused: a miss, but nothing is wrong with the object.
+    Refused(Trouble),
+}
+
+/// What hashing an open object showed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// Right; with the stamp to record, if one can be had.
+    Right(Option<Stamp>),
+    Wrong,
+    /// It could not be read, or changed all the time.
+    Unreadable,
+}
+
+impl Objects {
+    pub(crate) fn new(
+        fs: &Fs,
+        dir: Arc<Dir>,
+        access: Access,
+        durability: Durability,
+        boot: Option<[u8; 16]>,
+    ) -> Objects {
+        Objects {
+            fs: fs.clone(),
+            dir,
+            access,
+            durability,
+            boot,
+            verified: Mutex::default(),
+            cannot_clone: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens an object and leases it. Three system calls: open, lock, stat.
+    pub(crate) fn open(&self, digest: &ObjectDigest) -> Result<Lease, Unopened> {
+        let path = layout::object(digest);
+        for _ in 0..OPENS_MAX {
+            let file = self.dir.open(&path, Access::Read).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Unopened::Missing,
+                _ if fs::is_wrong_kind(&error) => Unopened::NotAFile,
+                _ => Unopened::Refused(Trouble::of("open", &path)(error)),
+            })?;
+            let refused =
+                |action| move |error| Unopened::Refused(Trouble::of(action, &layout::object(digest))(error));
+            if !self.lease(&file).map_err(refused("lock"))? {
+                return Err(Unopened::Busy(file));
+            }
+            let stat = file.stat().map_err(refused("examine"))?;
+            if stat.kind != Kind::File {
+                return Err(Unopened::NotAFile);
+            }
+            if stat.links > 0 {
+                return Ok(Lease { file, stat });
+            }
+        }
+        Err(Unopened::Missing)
+    }
+
+    /// Never waits in the kernel: a blocking lock would hang behind a stopped process (I13).
+    fn lease(&self, file: &File) -> io::Result<bool> {
+        let mut waited = Duration::ZERO;
+        while !file.try_lock(Lock::Shared)? {
+            if waited >= LEASE_WAIT {
+                return Ok(false);
+            }
+            self.fs.pause(LEASE_POLL);
+            waited += LEASE_POLL;
+        }
+        Ok(true)
+    }
+
+    /// Whether the object was proved right in this boot and no write has touched it since.
+    pub(crate) fn is_vouched(&self, digest: &ObjectDigest, lease: &Lease, recorded: &Stamp) -> bool {
+        let Some(stamp) = self.stamp(&lease.stat) else {
+            return false;
+        };
+        stamp == *recorded || self.verified().get(digest) == Some(&stamp)
+    }
+
+    fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectDigest, Stamp>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hashes the whole object, with its state taken before and after.
+    pub(crate) fn verify(&self, digest: &ObjectDigest, lease: &mut Lease) -> Verified {
+        if self.access == Access::Append && lease.stat.mtime != OBJECT_MTIME {
+            // A copied store, say. Without the constant a write in the same tick of a coarse clock would not
+            // show; where it cannot be set the object is only trusted for this once.
+            let _ = lease.file.set_mtime(OBJECT_MTIME);
+        }
+        for _ in 0..HASHES_MAX {
+            let Ok(before) = lease.file.stat() else {
+                return Verified::Unreadable;
+            };
+            let Ok(found) = hash_of(&lease.file) else {
+                return Verified::Unreadable;
+            };
+            let unchanged = lease.file.stat().is_ok_and(|after| after == before);
+            if unchanged {
+                lease.stat = before;
+                return if found == *digest {
+                    Verified::Right(self.vouch(digest, &before))
+                } else {
+                    Verified::Wrong
+                };
+            }
+        }
+        Verified::Unreadable
+    }
+
+    fn vouch(&self, digest: &ObjectDigest, stat: &Stat) -> Option<Stamp> {
+        let stamp = self.stamp(stat)?;
+        self.verified().insert(*digest, stamp);
+        Some(stamp)
+    }
+
+    /// 16 bytes that change with any write to the inode and with every boot.
+    ///
+    /// `None`: nothing can be vouched, for the boot is not known, or the modification time is not the constant
+    /// (then a write in one tick of the clock might not show).
+    fn stamp(&self, stat: &Stat) -> Option<Stamp> {
+        if stat.mtime != OBJECT_MTIME {
+            return None;
+        }
+        let mut hash = Hasher::for_purpose("plugcache 2026-11-23 object stamp v1");
+        hash.update(&self.boot?);
+        for number in [stat.device, stat.inode, stat.len] {
+            hash.update(&number.to_le_bytes());
+        }
+        for time in [stat.mtime, stat.ctime] {
+            hash.update(&time.sec.to_le_bytes()).update(&time.nsec.to_le_bytes());
+        }
+        let mut stamp = [0; 16];
+        stamp.copy_from_slice(&hash.finish()[..16]);
+        Some(stamp)
+    }
+
+    /// The whole content, if it is right: for a private copy of an object that cannot be leased.
+    pub(crate) fn read_right(&self, digest: &ObjectDigest, file: &File) -> Option<Vec<u8>> {
+        let bytes = read_all(file).ok()?;
+        (ObjectDigest::of_bytes(&bytes) == *digest).then_some(bytes)
+    }
+
+    /// Runs `operation`, and once more with `parent` made if that was missing: a tree whose making was cut
+    /// short, or one that somebody tidied up.
+    fn with_parent<T>(&self, parent: &Path, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match self.dir.make_dir(parent, 0o700) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
+                operation()
+            }
+            done => done,
+        }
+    }
+
+    fn clones(&self) -> bool {
+        !self.cannot_clone.load(Ordering::Relaxed)
+    }
+}
+
+/// BLAKE3 of all that the file holds.
+pub(crate) fn hash_of(file: &File) -> io::Result<ObjectDigest> {
+    let mut hasher = Hasher::plain();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    loop {
+        let len = file.read_at(&mut chunk, at)?;
+        if len == 0 {
+            return Ok(ObjectDigest::from_bytes(hasher.finish()));
+        }
+        hasher.update(&chunk[..len]);
+        at += len as u64;
+    }
+}
+
+/// All that the file holds.
+pub(crate) fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(file, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces the content of `bytes` by all that the file holds; reuses its memory.
+pub(crate) fn read_into(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let expected = usize::try_from(file.stat()?.len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    bytes.resize(expected, 0);
+    let mut at = 0;
+    loop {
+        if at == bytes.len() {
+            // At the end as announced, or the file grew: one more reading tells.
+            let mut more = [0; 1];
+            if file.read_at(&mut more, at as u64)? == 0 {
+                return Ok(());
+            }
+            bytes.resize(at + CHUNK_BYTES, 0);
+        }
+        match file.read_at(&mut bytes[at..], at as u64)? {
+            0 => {
+                bytes.truncate(at);
+                return Ok(());
+            }
+            len => at += len,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! **remove**: the only way on which a published name goes (I2, I12).
+//!
+//! ```text
+//! open, flock exclusive without waiting      refused: leased or busy, leave it
+//! the name must still lead to this inode     else it is another's object
+//! what was to be true must still be          nothing names it, or its bytes are wrong
+//! unlink, or rename to quarantine
+//! close                                      frees the lock
+//! ```
+
+use std::{io, path::Path};
+
+use super::{Lease, Objects, hash_of};
+use crate::{
+    digest::ObjectDigest,
+    error::Trouble,
+    fs::{self, Access, File, Lock, Stat},
+    layout,
+};
+
+/// The quarantine is for people who look into a damage; it keeps the newest so many files ..
+const QUARANTINE_FILES_MAX: usize = 16;
+/// .. and so many bytes.
+const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
+
+/// What becomes of a removed object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disposal {
+    Unlink,
+    Quarantine,
+}
+
+/// What a removal did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    Yes,
+    /// Nothing has the name.
+    Missing,
+    /// Leased, busy, another's by now, or there is no reason any more.
+    Left,
+}
+
+impl Objects {
+    /// Removes an object if `still` holds under the exclusive lock.
+    pub(crate) fn remove(
+        &self,
+        digest: &ObjectDigest,
+        disposal: Disposal,
+        still: &mut dyn FnMut(&Stat) -> bool,
+    ) -> Result<Removed, Trouble> {
+        let name = layout::object(digest);
+        let file = match self.dir.open(&name, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removed::Missing),
+            Err(error) if fs::is_wrong_kind(&error) => return self.remove_wrong_kind(digest),
+            Err(error) => return Err(Trouble::of("open", &name)(error)),
+        };
+        self.remove_open(&name, &file, disposal, still)
+    }
+
+    /// Removes a leased object whose bytes are wrong. The lease is converted on its own description; a refused
+    /// conversion has lost it, and closing is all that is left.
+    pub(crate) fn remove_leased(&self, digest: &ObjectDigest, lease: Lease) -> Result<Removed, Trouble> {
+        let Lease { file, .. } = lease;
+        let mut still_wrong = |_: &Stat| hash_of(&file).is_ok_and(|now| now != *digest);
+        self.remove_open(&layout::object(digest), &file, Disposal::Quarantine, &mut still_wrong)
+    }
+
+    fn remove_open(
+        &self,
+        name: &Path,
+        file: &File,
+        disposal: Disposal,
+        still: &mut dyn FnMut(&Stat) -> bool,
+    ) -> Result<Removed, Trouble> {
+        if !file.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", name))? {
+            return Ok(Removed::Left);
+        }
+        let stat = file.stat().map_err(Trouble::of("examine", name))?;
+        if !self.leads_to(name, &stat) || !still(&stat) {
+            return Ok(Removed::Left);
+        }
+        match disposal {
+            Disposal::Unlink => self.dir.unlink(name).map_err(Trouble::of("remove", name))?,
+            Disposal::Quarantine => {
+                self.set_aside(name)?;
+            }
+        }
+        Ok(Removed::Yes)
+    }
+
+    /// Sets aside what has an object's name and is no file (a directory, a symlink, a FIFO). It cannot be
+    /// locked like one; should it have become a file meanwhile, it gets its name back.
+    pub(crate) fn remove_wrong_kind(&self, digest: &ObjectDigest) -> Result<Removed, Trouble> {
+        let name = layout::object(digest);
+        let is_file = |path: &Path| self.dir.stat(path).is_ok_and(|stat| stat.kind == fs::Kind::File);
+        if is_file(&name) {
+            return Ok(Removed::Left);
+        }
+        let aside = self.set_aside(&name)?;
+        if is_file(&aside) {
+            self.dir.rename(&aside, &name).map_err(Trouble::of("give back", &name))?;
+            return Ok(Removed::Left);
+        }
+        Ok(Removed::Yes)
+    }
+
+    fn set_aside(&self, name: &Path) -> Result<std::path::PathBuf, Trouble> {
+        let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        let aside = layout::quarantined(token);
+        let rename = || self.dir.rename(name, &aside);
+        self.with_parent(layout::QUARANTINE.as_ref(), rename).map_err(Trouble::of("set aside", name))?;
+        self.prune_quarantine();
+        Ok(aside)
+    }
+
+    /// Drops the oldest of what was set aside beyond the bounds. Failing costs space only.
+    fn prune_quarantine(&self) {
+        let Ok(names) = self.dir.open_dir(layout::QUARANTINE.as_ref()).and_then(|dir| dir.list()) else {
+            return;
+        };
+        let paths = names.iter().filter_map(|name| layout::quarantined_named(name));
+        let mut kept: Vec<_> =
+            paths.filter_map(|path| self.dir.stat(&path).ok().map(|stat| (stat, path))).collect();
+        kept.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
+        let mut bytes = 0u64;
+        for (place, (stat, path)) in kept.iter().enumerate() {
+            bytes = bytes.saturating_add(stat.len);
+            if place >= QUARANTINE_FILES_MAX || bytes > QUARANTINE_BYTES_MAX {
+                // A directory that was set aside stays: it may hold what is not ours to delete.
+                let _ = self.dir.unlink(path);
+            }
+        }
+    }
+}

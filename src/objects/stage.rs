@@ -1,0 +1,292 @@
+//! Making an object: a staged file nobody else can name, written and hashed in one pass, then renamed to the
+//! name that its content gives it.
+//!
+//! ```text
+//! create staging/<random>, O_EXCL        killed: litter
+//! flock shared, link count still 1       the reaper takes EX and unlinks: then start again [m]
+//! read, hash, write ..                   killed: litter
+//! mtime := constant; chmod; [fsync]
+//! open again read-only, flock shared     this is the lease; the writing description is closed
+//! rename to objects/xx/.., NOREPLACE     killed: a complete object that nothing names
+//! stat                                   the stamp
+//! ```
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{CHUNK_BYTES, Lease, OBJECT_MTIME, Objects, Unopened, Verified, hash_of};
+use crate::{
+    config::Durability,
+    digest::{Hasher, ObjectDigest},
+    error::Trouble,
+    format::record::Stamp,
+    fs::{Access, Dir, File, Kind, Lock},
+    layout,
+};
+
+/// How often publishing starts again because the name was taken and then free.
+const PUBLISHES_MAX: usize = 16;
+/// How often staging starts again because the reaper took the file before it was locked.
+const STAGES_MAX: usize = 8;
+
+/// What an object is made from.
+pub(crate) enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// A file of the caller's, copied, never moved or linked.
+    File(&'a Path),
+}
+
+/// Why nothing was published.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    /// The caller's file cannot be used; nothing is wrong with the store.
+    BadContent {
+        path: PathBuf,
+        problem: String,
+    },
+    Trouble(Trouble),
+    /// The name is held by something that cannot be judged or removed now.
+    Busy,
+}
+
+impl From<Trouble> for Unpublished {
+    fn from(trouble: Trouble) -> Self {
+        Unpublished::Trouble(trouble)
+    }
+}
+
+/// A published object, leased until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) digest: ObjectDigest,
+    pub(crate) lease: Lease,
+    /// Zeros where nothing can be vouched.
+    pub(crate) stamp: Stamp,
+    pub(crate) executable: bool,
+}
+
+/// A complete object under a random name.
+pub(crate) struct Staged {
+    name: StagedName,
+    file: File,
+    pub(crate) digest: ObjectDigest,
+    executable: bool,
+}
+
+/// A name in staging that goes with its owner, unless the file got its final name.
+struct StagedName {
+    dir: Arc<Dir>,
+    path: PathBuf,
+    is_published: bool,
+}
+
+impl Drop for StagedName {
+    fn drop(&mut self) {
+        if !self.is_published {
+            // Litter at worst: the next sweep takes it.
+            let _ = self.dir.unlink(&self.path);
+        }
+    }
+}
+
+impl Objects {
+    /// Copies and hashes `content` into staging.
+    pub(crate) fn stage(&self, content: &Content<'_>) -> Result<Staged, Unpublished> {
+        let (name, writer) = self.create_staged()?;
+        let (digest, executable) = match content {
+            Content::Bytes(bytes) => {
+                write_all(&writer, &name.path, bytes)?;
+                (ObjectDigest::of_bytes(bytes), false)
+            }
+            Content::File(path) => {
+                let (source, executable) = self.open_content(path)?;
+                (self.copy(&writer, &name.path, path, &source)?, executable)
+            }
+        };
+        let file = self.finish(writer, &name.path, executable)?;
+        Ok(Staged { name, file, digest, executable })
+    }
+
+    /// The caller's file, which must be one, and whether it is executable.
+    fn open_content(&self, path: &Path) -> Result<(File, bool), Unpublished> {
+        let bad = |problem: String| Unpublished::BadContent { path: path.to_owned(), problem };
+        let file = self.fs.open_source(path).map_err(|error| bad(error.to_string()))?;
+        let stat = file.stat().map_err(|error| bad(error.to_string()))?;
+        match stat.kind {
+            Kind::File => Ok((file, stat.mode & 0o111 != 0)),
+            _ => Err(bad("it is not a regular file".into())),
+        }
+    }
+
+    fn create_staged(&self) -> Result<(StagedName, File), Trouble> {
+        let mut path = PathBuf::new();
+        for _ in 0..STAGES_MAX {
+            let token =
+                self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+            path = layout::staged(token);
+            let create = || self.dir.create(&path, 0o600);
+            let file =
+                self.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
+            let name = StagedName { dir: self.dir.clone(), path: path.clone(), is_published: false };
+            let locked = file.try_lock(Lock::Shared).map_err(Trouble::of("lock", &path))?;
+            let links = file.stat().map_err(Trouble::of("examine", &path))?.links;
+            if locked && links == 1 {
+                return Ok((name, file));
+            }
+        }
+        Err(Trouble::of("keep", &path)(io::Error::other(
+            "it was removed before it was locked, again and again",
+        )))
+    }
+
+    fn copy(
+        &self,
+        writer: &File,
+        staged: &Path,
+        path: &Path,
+        source: &File,
+    ) -> Result<ObjectDigest, Unpublished> {
+        if self.clones() {
+            match writer.clone_from(source) {
+                // What is hashed is the clone: the source may change meanwhile.
+                Ok(()) => return Ok(hash_of(writer).map_err(Trouble::of("read", staged))?),
+                Err(_) => self.cannot_clone.store(true, Ordering::Relaxed),
+            }
+        }
+        let mut hasher = Hasher::plain();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut at = 0;
+        loop {
+            let read = source.read_at(&mut chunk, at);
+            let len = read.map_err(|error| Unpublished::BadContent {
+                path: path.to_owned(),
+                problem: error.to_string(),
+            })?;
+            if len == 0 {
+                return Ok(ObjectDigest::from_bytes(hasher.finish()));
+            }
+            hasher.update(&chunk[..len]);
+            write_all(writer, staged, &chunk[..len])?;
+            at += len as u64;
+        }
+    }
+
+    /// Sets time and mode, and changes the writing description for a reading one: nobody can write through the
+    /// lease that is handed out, and an executable is not busy.
+    fn finish(&self, writer: File, path: &Path, executable: bool) -> Result<File, Trouble> {
+        writer.set_mtime(OBJECT_MTIME).map_err(Trouble::of("set the time of", path))?;
+        let mode = if executable { 0o555 } else { 0o444 };
+        writer.set_mode(mode).map_err(Trouble::of("set the mode of", path))?;
+        if self.durability == Durability::Sync {
+            // A failure is final: a second fsync may succeed without the bytes.
+            writer.sync().map_err(Trouble::of("sync", path))?;
+        }
+        let reader = self.dir.open(path, Access::Read).map_err(Trouble::of("open", path))?;
+        if !reader.try_lock(Lock::Shared).map_err(Trouble::of("lock", path))? {
+            return Err(Trouble::of("lock", path)(io::ErrorKind::WouldBlock.into()));
+        }
+        Ok(reader)
+    }
+
+    /// Gives a staged object its name. Where the name is taken by the same bytes, those are kept, with a lease
+    /// on them; where it is taken by wrong ones, they go through **remove**.
+    ///
+    /// `known`: stamps under which that object was vouched, if any are recorded.
+    pub(crate) fn publish(&self, mut staged: Staged, known: &[Stamp]) -> Result<Published, Unpublished> {
+        let name = layout::object(&staged.digest);
+        let shard = layout::shard(staged.digest.as_bytes()[0]);
+        for _ in 0..PUBLISHES_MAX {
+            match self.with_parent(&shard, || self.dir.rename(&staged.name.path, &name)) {
+                Ok(()) => {
+                    staged.name.is_published = true;
+                    return self.published(staged, &shard);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Trouble::of("publish", &name)(error).into()),
+            }
+            if let Some(lease) = self.keep_existing(&staged, known)? {
+                return self.kept(&staged, lease, &shard);
+            }
+        }
+        Err(Unpublished::Busy)
+    }
+
+    fn published(&self, staged: Staged, shard: &Path) -> Result<Published, Unpublished> {
+        let name = layout::object(&staged.digest);
+        self.sync_dir(shard)?;
+        let stat = staged.file.stat().map_err(Trouble::of("examine", &name))?;
+        let stamp = self.vouch(&staged.digest, &stat).unwrap_or_default();
+        let lease = Lease { file: staged.file, stat };
+        Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
+    }
+
+    /// A lease on what already has the name, if that is right and still has it; `None`: try the name again.
+    fn keep_existing(&self, staged: &Staged, known: &[Stamp]) -> Result<Option<Lease>, Unpublished> {
+        let digest = &staged.digest;
+        let mut lease = match self.open(digest) {
+            Ok(lease) => lease,
+            Err(Unopened::Missing) => return Ok(None),
+            Err(Unopened::NotAFile) => {
+                self.remove_wrong_kind(digest)?;
+                return Ok(None);
+            }
+            Err(Unopened::Busy(_)) => return Err(Unpublished::Busy),
+            Err(Unopened::Refused(trouble)) => return Err(trouble.into()),
+        };
+        // Between opening and locking it may have lost its name [m].
+        if !self.leads_to(&layout::object(digest), &lease.stat) {
+            return Ok(None);
+        }
+        let vouched = known.iter().any(|stamp| self.is_vouched(digest, &lease, stamp));
+        match if vouched { Verified::Right(None) } else { self.verify(digest, &mut lease) } {
+            Verified::Right(_) => Ok(Some(lease)),
+            Verified::Wrong => {
+                self.remove_leased(digest, lease)?;
+                Ok(None)
+            }
+            Verified::Unreadable => Err(Unpublished::Busy),
+        }
+    }
+
+    fn kept(&self, staged: &Staged, mut lease: Lease, shard: &Path) -> Result<Published, Unpublished> {
+        let name = layout::object(&staged.digest);
+        if staged.executable && lease.stat.mode & 0o111 == 0 {
+            // Changes ctime: whoever vouched for it hashes it once more.
+            lease.file.set_mode(0o555).map_err(Trouble::of("set the mode of", &name))?;
+            lease.stat = lease.file.stat().map_err(Trouble::of("examine", &name))?;
+        }
+        if self.durability == Durability::Sync {
+            // It may have been published without a sync.
+            lease.file.sync().map_err(Trouble::of("sync", &name))?;
+        }
+        self.sync_dir(shard)?;
+        let stamp = self.stamp(&lease.stat).unwrap_or_default();
+        Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), Trouble> {
+        if self.durability == Durability::Lazy {
+            return Ok(());
+        }
+        let open = self.dir.open_dir(dir).map_err(Trouble::of("open", dir))?;
+        open.sync().map_err(Trouble::of("sync", dir))
+    }
+
+    /// Whether the name leads to this very inode.
+    pub(super) fn leads_to(&self, name: &Path, stat: &crate::fs::Stat) -> bool {
+        self.dir.stat(name).is_ok_and(|now| now.same_inode(stat))
+    }
+}
+
+fn write_all(file: &File, path: &Path, mut bytes: &[u8]) -> Result<(), Trouble> {
+    while !bytes.is_empty() {
+        match file.write(bytes).map_err(Trouble::of("write", path))? {
+            0 => return Err(Trouble::of("write", path)(io::ErrorKind::WriteZero.into())),
+            len => bytes = &bytes[len..],
+        }
+    }
+    Ok(())
+}

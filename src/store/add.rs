@@ -1,0 +1,389 @@
+//! Adding: outputs to objects to entry, in this order (I4). The leases on the objects are held until the own
+//! PUT has been read back [m]: a sweep that runs meanwhile finds them leased, or named.
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Inner, Store, root::Root};
+use crate::{
+    digest::Hasher,
+    error::{NoOutput, Skip},
+    format::{
+        frame::PAYLOAD_BYTES_MAX,
+        record::{DETAILS_NAME, Details, Discovered, OutputRecord, Put, Record, Stamp},
+    },
+    fs::{self, Kind},
+    manifest::{Grown, Refused},
+    objects::{Content, Published, Unpublished},
+    sources::Sources,
+    sweep,
+};
+
+/// An entry names at most this many outputs, so that finding it opens a bounded number of files.
+const OUTPUTS_MAX: usize = 1024;
+
+/// What a caller that compiled by itself gives to [`Store::add`]: named outputs, the first of which is the
+/// primary one.
+///
+/// ```
+/// use plugcache::Outputs;
+/// let outputs = Outputs::bytes("greet.cwasm", vec![0; 16]).and_bytes("greet.map", "{}");
+/// ```
+#[must_use = "outputs do nothing until they are added"]
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    pub(super) named: Vec<(OsString, Owned)>,
+    pub(super) cost: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Owned {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Owned {
+    fn content(&self) -> Content<'_> {
+        match self {
+            Owned::Bytes(bytes) => Content::Bytes(bytes),
+            Owned::File(path) => Content::File(path),
+        }
+    }
+}
+
+impl Outputs {
+    /// One output from a file, which is copied: it stays the caller's, and is never moved or linked.
+    pub fn file(name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
+        Outputs { named: Vec::new(), cost: Duration::ZERO }.and_file(name, path)
+    }
+
+    /// One output from memory.
+    pub fn bytes(name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        Outputs { named: Vec::new(), cost: Duration::ZERO }.and_bytes(name, bytes)
+    }
+
+    /// One more output from a file.
+    pub fn and_file(mut self, name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
+        self.named.push((name.as_ref().to_owned(), Owned::File(path.as_ref().to_owned())));
+        self
+    }
+
+    /// One more output from memory.
+    pub fn and_bytes(mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        self.named.push((name.as_ref().to_owned(), Owned::Bytes(bytes.into())));
+        self
+    }
+
+    /// How long making them took: what a later hit saves.
+    pub fn cost(mut self, cost: Duration) -> Outputs {
+        self.cost = cost;
+        self
+    }
+}
+
+/// What became of an add.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a skipped add is no error, but its reason may interest somebody"]
+pub enum Added {
+    /// Every later find of the same sources, in any process, hits, until the entry is dropped or replaced.
+    Stored,
+    /// Nothing was stored; everything else is as before.
+    Skipped(Skip),
+}
+
+/// Why there is no entry.
+pub(super) enum NotAdded {
+    NoOutput(NoOutput),
+    Skipped(Skip),
+}
+
+impl From<Skip> for NotAdded {
+    fn from(skip: Skip) -> Self {
+        NotAdded::Skipped(skip)
+    }
+}
+
+/// A committed entry, with the leases on its objects.
+pub(super) struct Committed {
+    pub(super) root: Arc<Root>,
+    pub(super) put: Arc<Put>,
+    pub(super) published: Vec<Published>,
+}
+
+impl Store {
+    /// Stores outputs under these sources; replaces what was stored under the same before. Returns when every
+    /// later find would hit.
+    ///
+    /// The sources are checked first: what changed since it was digested is not stored under the old digest.
+    /// [`get_or_build`](Store::get_or_build) does all of this and keeps others from building the same.
+    ///
+    /// # Errors
+    /// An output that is no regular file, or cannot be read. Trouble with the store is no error but
+    /// [`Added::Skipped`].
+    pub fn add(&self, sources: &Sources, outputs: Outputs) -> Result<Added, NoOutput> {
+        let inner = &*self.0;
+        match inner.add(sources, &outputs, Vec::new()) {
+            Ok(_) => Ok(Added::Stored),
+            Err(NotAdded::Skipped(skip)) => Ok(Added::Skipped(skip)),
+            Err(NotAdded::NoOutput(problem)) => Err(problem),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn add(
+        &self,
+        sources: &Sources,
+        outputs: &Outputs,
+        discovered: Vec<Discovered>,
+    ) -> Result<Committed, NotAdded> {
+        let added = self.add_uncounted(sources, outputs, discovered);
+        self.counters.added(&added);
+        added
+    }
+
+    fn add_uncounted(
+        &self,
+        sources: &Sources,
+        outputs: &Outputs,
+        discovered: Vec<Discovered>,
+    ) -> Result<Committed, NotAdded> {
+        self.check_outputs(outputs)?;
+        self.check_room(outputs)?;
+        let changed = sources.changed(&self.fs);
+        if !changed.is_empty() {
+            return Err(Skip::SourceChanged(changed).into());
+        }
+        let details = Details { recipe: sources.to_recipe(), discovered };
+        let root = self.root_for_writing()?;
+        match self.commit(&root, sources, outputs, &details) {
+            Err(None) => {}
+            Err(Some(not_added)) => return Err(not_added),
+            Ok(committed) => return Ok(committed),
+        }
+        // The store was deleted under this handle: once more, from the path.
+        self.forget_root(&root);
+        let root = self.root_for_writing()?;
+        let again = self.commit(&root, sources, outputs, &details);
+        again.map_err(|why| {
+            why.unwrap_or_else(|| Skip::Disabled("the store was deleted, twice".into()).into())
+        })
+    }
+
+    /// Objects, then entry, then the limits. `Err(None)`: the store was deleted meanwhile.
+    fn commit(
+        &self,
+        root: &Arc<Root>,
+        sources: &Sources,
+        outputs: &Outputs,
+        details: &Details,
+    ) -> Result<Committed, Option<NotAdded>> {
+        let gone = |why: NotAdded| if root.manifest.is_deleted() { None } else { Some(why) };
+        // The manifest first: a store of a later version gets no objects either.
+        root.manifest.refresh().map_err(|none| gone(Skip::from(Refused::from(none)).into()))?;
+        let replaced = root.manifest.of_source(sources.digest().as_bytes());
+        let mut published = self.publish(root, outputs, &replaced).map_err(gone)?;
+        let exec = self.exec().map_err(|why| Some(Skip::Disabled(why).into()))?;
+        let mut put = self.put(sources, outputs, details, exec, &published).map_err(Some)?;
+        if !fits(&put) {
+            let spilled = self.spill(root, details).map_err(gone)?;
+            put.details = None;
+            put.outputs.push(record_of(DETAILS_NAME, &spilled));
+            published.push(spilled);
+        }
+        let put = Arc::new(put);
+        let grown = match root.manifest.append(&Record::Put(Box::new(Put::clone(&put)))) {
+            Ok(grown) => grown,
+            Err(Refused::Deleted) => return Err(None),
+            Err(refused) => return Err(gone(Skip::from(refused).into())),
+        };
+        self.note_use(put.put_id);
+        self.keep_limits(root, &put, &replaced, grown);
+        Ok(Committed { root: root.clone(), put, published })
+    }
+
+    fn publish(
+        &self,
+        root: &Root,
+        outputs: &Outputs,
+        replaced: &[Arc<Put>],
+    ) -> Result<Vec<Published>, NotAdded> {
+        let known: Vec<Stamp> =
+            replaced.iter().flat_map(|put| put.outputs.iter().map(|output| output.stamp)).collect();
+        outputs
+            .named
+            .iter()
+            .map(|(name, owned)| {
+                let staged = root.objects.stage(&owned.content());
+                let published = staged.and_then(|staged| root.objects.publish(staged, &known));
+                published.map_err(|why| not_added(name, why))
+            })
+            .collect()
+    }
+
+    /// Details too long for a frame become an object of their own.
+    fn spill(&self, root: &Root, details: &Details) -> Result<Published, NotAdded> {
+        let bytes = details.to_bytes();
+        let staged = root.objects.stage(&Content::Bytes(&bytes));
+        let published = staged.and_then(|staged| root.objects.publish(staged, &[]));
+        published.map_err(|why| not_added(OsStr::new("details"), why))
+    }
+
+    fn put(
+        &self,
+        sources: &Sources,
+        outputs: &Outputs,
+        details: &Details,
+        exec: [u8; 32],
+        published: &[Published],
+    ) -> Result<Put, NotAdded> {
+        let random = self.fs.random::<8>();
+        let put_id = random.map_err(|error| Skip::Io {
+            action: "ask for random bytes",
+            path: "getrandom".into(),
+            error: error.to_string(),
+        })?;
+        let named = outputs.named.iter().zip(published);
+        Ok(Put {
+            put_id: u64::from_le_bytes(put_id),
+            source: *sources.digest().as_bytes(),
+            exec,
+            discovered_id: id_of(&details.discovered),
+            order: 0,
+            day: self.today(),
+            made_ms: self.now_ms(),
+            cost_ms: u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX),
+            paths: hash_of_list(
+                details.recipe.parts.iter().map(|part| part.path.as_ref().unwrap_or(&part.name)),
+            ),
+            names: hash_of_list(details.recipe.parts.iter().map(|part| &part.name)),
+            label: sources.label().to_owned(),
+            outputs: named.map(|((name, _), published)| record_of(fs::bytes_of(name), published)).collect(),
+            details: Some(details.clone()),
+        })
+    }
+
+    /// Names that can be told apart, and files that are files.
+    fn check_outputs(&self, outputs: &Outputs) -> Result<(), NotAdded> {
+        let bad = |name: &OsStr, problem: &str| {
+            NotAdded::NoOutput(NoOutput { name: name.to_owned(), problem: problem.to_owned() })
+        };
+        if outputs.named.is_empty() {
+            return Err(bad(OsStr::new(""), "the build named no output"));
+        }
+        if outputs.named.len() > OUTPUTS_MAX {
+            return Err(bad(OsStr::new(""), "there are more than 1024 outputs"));
+        }
+        let mut names = HashSet::new();
+        for (name, owned) in &outputs.named {
+            if name.is_empty() || fs::bytes_of(name).contains(&0) {
+                return Err(bad(name, "a name is not empty and holds no zero byte"));
+            }
+            if !names.insert(name) {
+                return Err(bad(name, "two outputs have this name"));
+            }
+            if let Owned::File(path) = owned {
+                match self.fs.stat_source(path) {
+                    Ok(stat) if stat.kind == Kind::File => {}
+                    Ok(_) => return Err(bad(name, &format!("{} is not a regular file", path.display()))),
+                    Err(error) => return Err(bad(name, &format!("{}: {error}", path.display()))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the limits allow it at all, before anything is copied.
+    fn check_room(&self, outputs: &Outputs) -> Result<(), Skip> {
+        if let Some(why) = self.why_disabled() {
+            return Err(Skip::Disabled(why));
+        }
+        if self.config.readonly() {
+            return Err(Skip::ReadOnly);
+        }
+        if self.config.max_files() == 0 {
+            return Err(Skip::NoRoom);
+        }
+        let len = |owned: &Owned| match owned {
+            Owned::Bytes(bytes) => bytes.len() as u64,
+            Owned::File(path) => self.fs.stat_source(path).map_or(0, |stat| stat.len),
+        };
+        let bytes = outputs.named.iter().map(|(_, owned)| len(owned)).fold(0, u64::saturating_add);
+        let max_bytes = self.config.max_bytes();
+        if bytes > max_bytes { Err(Skip::TooBig { bytes, max_bytes }) } else { Ok(()) }
+    }
+
+    /// What is over the limits goes, and a log that has grown becomes a segment. The entry is committed: none
+    /// of this can take it back, and what fails is done by the next add.
+    fn keep_limits(&self, root: &Root, put: &Put, before: &[Arc<Put>], grown: Grown) {
+        let replaced = before.iter().filter(|old| old.identity() == put.identity());
+        let sweep = self.sweep(root);
+        let mut unnamed = replaced.flat_map(|old| sweep::objects_of(old)).peekable();
+        if unnamed.peek().is_some() {
+            sweep.lost_their_name(unnamed);
+        }
+        let used = self.used().clone();
+        let evicted = sweep.evict(put.put_id, &used);
+        self.counters.evicted(evicted.unwrap_or(0));
+        if grown == Grown::Yes {
+            let _ = root.manifest.compact();
+        }
+    }
+}
+
+/// Whether the entry fits a frame with its details in it.
+fn fits(put: &Put) -> bool {
+    Record::Put(Box::new(put.clone())).to_frame(0).is_ok_and(|frame| frame.len() <= PAYLOAD_BYTES_MAX)
+}
+
+fn record_of(name: &[u8], published: &Published) -> OutputRecord {
+    OutputRecord {
+        name: name.to_vec(),
+        object: *published.digest.as_bytes(),
+        len: published.lease.len(),
+        executable: published.executable,
+        stamp: published.stamp,
+    }
+}
+
+fn not_added(name: &OsStr, why: Unpublished) -> NotAdded {
+    match why {
+        Unpublished::BadContent { path, problem } => NotAdded::NoOutput(NoOutput {
+            name: name.to_owned(),
+            problem: format!("{}: {problem}", path.display()),
+        }),
+        Unpublished::Trouble(trouble) => NotAdded::Skipped(trouble.into()),
+        Unpublished::Busy => NotAdded::Skipped(Skip::Busy),
+    }
+}
+
+/// Tells entries apart whose builds read different files; zeros for none.
+fn id_of(discovered: &[Discovered]) -> [u8; 16] {
+    if discovered.is_empty() {
+        return [0; 16];
+    }
+    let mut hash = Hasher::for_purpose("plugcache 2026-11-23 discovered inputs v1");
+    for input in discovered {
+        hash.field(&input.path).update(&input.digest);
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finish()[..16]);
+    id
+}
+
+/// 8 bytes that equal lists share, for retention.
+fn hash_of_list<'a>(items: impl Iterator<Item = &'a Vec<u8>>) -> u64 {
+    let mut hash = Hasher::for_purpose("plugcache 2026-11-23 list for retention v1");
+    for item in items {
+        hash.field(item);
+    }
+    let digest = hash.finish();
+    u64::from_le_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
+}

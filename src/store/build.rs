@@ -1,0 +1,226 @@
+//! A build in progress: where it works, what it made, what it read.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    Inner,
+    add::{Committed, NotAdded, Outputs},
+    artifact::{Artifact, Held, HeldOutput},
+    get::{Got, How},
+    inputs::Inputs,
+    scratch::Scratch,
+};
+use crate::{
+    error::{NoOutput, Skip},
+    flight::Ticket,
+    fs::{self, Fs, Kind},
+    layout,
+    objects::{self, Published},
+    sources::{Sources, parse_depfile},
+};
+
+/// A build in progress, and the right to it: nobody else builds the same until this is dropped.
+#[derive(Debug)]
+pub struct Build {
+    store: Arc<Inner>,
+    sources: Sources,
+    /// Why the artifact cannot be stored, if that is known already.
+    unstorable: Option<Skip>,
+    outputs: Vec<(OsString, PathBuf)>,
+    inputs: Inputs,
+    started: Instant,
+    // Declared before the ticket: the directory goes before the next builder comes.
+    scratch: Scratch,
+    _ticket: Option<Ticket>,
+}
+
+impl Build {
+    /// `flight`: the right to build, or why there is none to be had.
+    pub(super) fn new(
+        store: Arc<Inner>,
+        sources: &Sources,
+        flight: Result<Option<Ticket>, Skip>,
+    ) -> io::Result<Build> {
+        let (ticket, unstorable) = match flight {
+            Ok(ticket) => (ticket, None),
+            Err(skip) => (None, Some(skip)),
+        };
+        let staged = match &unstorable {
+            Some(skip) => Err(skip.clone()),
+            None => store
+                .root_for_writing()
+                .and_then(|root| Scratch::in_staging(&store.fs, &root.dir, &root.path).map_err(Skip::from)),
+        };
+        let scratch = match staged {
+            Ok(scratch) => scratch,
+            Err(_) => Scratch::temporary()?,
+        };
+        let inputs = Inputs::since(scratch.mark(&store.fs).ok());
+        Ok(Build {
+            store,
+            sources: sources.clone(),
+            unstorable,
+            outputs: Vec::new(),
+            inputs,
+            started: Instant::now(),
+            scratch,
+            _ticket: ticket,
+        })
+    }
+
+    /// A directory of this build alone, which goes with it; the compiler may leave there what it likes.
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Declares an output and says where to write it. The first one declared is the primary one.
+    ///
+    /// The path ends in `name` if that is a plain file name.
+    pub fn output(&mut self, name: impl AsRef<OsStr>) -> PathBuf {
+        let name = name.as_ref();
+        if let Some((_, path)) = self.outputs.iter().find(|(known, _)| known == name) {
+            return path.clone();
+        }
+        let plain = Path::new(name).file_name() == Some(name) && !fs::bytes_of(name).contains(&0);
+        let numbered = OsString::from(format!("output-{}", self.outputs.len()));
+        let path = self.dir().join(if plain { name } else { &numbered });
+        self.outputs.push((name.to_owned(), path.clone()));
+        path
+    }
+
+    /// Declares an output and writes it.
+    pub fn write(&mut self, name: impl AsRef<OsStr>, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let path = self.output(name);
+        let below = path.file_name().unwrap_or_default();
+        self.scratch.write(&self.store.fs, below.as_ref(), bytes.as_ref())
+    }
+
+    /// Reports a file that the build reads beside its sources: it must be unchanged for the next hit.
+    ///
+    /// A file that changed since the build began makes the artifact unstorable, for nobody knows which version
+    /// went into it. Files in [`dir`](Build::dir) and the sources themselves need no report and are passed over.
+    pub fn also_read(&mut self, path: impl AsRef<Path>) -> &mut Self {
+        self.inputs.report(path.as_ref());
+        self
+    }
+
+    /// Reports all that a depfile in make syntax names, as `cc -MD -MF` writes it. Several add up.
+    ///
+    /// # Errors
+    /// The depfile cannot be read, or is none.
+    pub fn depfile(&mut self, path: impl AsRef<Path>) -> io::Result<&mut Self> {
+        let file = self.store.fs.open_source(path.as_ref())?;
+        let text = objects::read_all(&file)?;
+        let paths =
+            parse_depfile(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        for path in paths {
+            self.inputs.report(fs::text_of(&path).as_ref());
+        }
+        Ok(self)
+    }
+
+    /// Stores what was built and hands it out. Trouble with the store is no error: the artifact is then
+    /// [`How::Uncached`].
+    ///
+    /// # Errors
+    /// No output was declared, or one is missing or no regular file.
+    pub fn finish(self) -> Result<Got, NoOutput> {
+        let outputs = self.outputs.iter().fold(None, |outputs: Option<Outputs>, (name, path)| {
+            Some(match outputs {
+                None => Outputs::file(name, path),
+                Some(outputs) => outputs.and_file(name, path),
+            })
+        });
+        let Some(outputs) = outputs.map(|outputs| outputs.cost(self.started.elapsed())) else {
+            return Err(NoOutput { name: OsString::new(), problem: "the build named no output".into() });
+        };
+        let added = match &self.unstorable {
+            Some(skip) => Err(NotAdded::Skipped(skip.clone())),
+            None => self
+                .inputs
+                .discovered(&self.store, &self.sources, self.scratch.path())
+                .map_err(NotAdded::Skipped)
+                .and_then(|discovered| self.store.add(&self.sources, &outputs, discovered)),
+        };
+        match added {
+            Ok(committed) => Ok(Got { artifact: self.stored(committed), how: How::Built }),
+            Err(NotAdded::NoOutput(problem)) => Err(problem),
+            Err(NotAdded::Skipped(skip)) => self.uncached(&outputs, skip),
+        }
+    }
+
+    fn stored(&self, committed: Committed) -> Artifact {
+        let Committed { root, put, published } = committed;
+        let visible = put.visible().len();
+        let outputs = self.outputs.iter().zip(published).take(visible);
+        let outputs = outputs.map(|((name, _), published)| held_object(name, published)).collect();
+        let held = self.held(outputs, put.cost_ms);
+        Artifact::new(Held { put: Some(put), root: Some(root), ..held })
+    }
+
+    /// The artifact from scratch: it owns the directory from here on.
+    fn uncached(self, outputs: &Outputs, skip: Skip) -> Result<Got, NoOutput> {
+        let held = self
+            .outputs
+            .iter()
+            .map(|(name, path)| {
+                held_file(&self.store.fs, name, path)
+                    .map_err(|error| NoOutput { name: name.clone(), problem: error.to_string() })
+            })
+            .collect::<Result<_, _>>()?;
+        let held = self.held(held, u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX));
+        let artifact = Artifact::new(Held { _scratch: Some(self.scratch), ..held });
+        Ok(Got { artifact, how: How::Uncached(skip) })
+    }
+
+    fn held(&self, outputs: Vec<HeldOutput>, cost_ms: u64) -> Held {
+        Held {
+            fs: self.store.fs.clone(),
+            put: None,
+            outputs,
+            sources: OnceLock::from(self.sources.clone()),
+            recorded: None,
+            label: self.sources.label().to_owned(),
+            made: SystemTime::UNIX_EPOCH + Duration::from_millis(self.store.now_ms()),
+            cost: Duration::from_millis(cost_ms),
+            is_own_exec: true,
+            root: None,
+            _scratch: None,
+        }
+    }
+}
+
+fn held_object(name: &OsStr, published: Published) -> HeldOutput {
+    HeldOutput {
+        name: name.to_owned(),
+        place: layout::object(&published.digest),
+        path: OnceLock::new(),
+        digest: published.digest,
+        len: published.lease.len(),
+        executable: published.executable,
+        file: published.lease.file,
+    }
+}
+
+fn held_file(files: &Fs, name: &OsStr, path: &Path) -> io::Result<HeldOutput> {
+    let file = files.open_source(path)?;
+    let stat = file.stat()?;
+    if stat.kind != Kind::File {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(HeldOutput {
+        name: name.to_owned(),
+        place: path.to_owned(),
+        path: OnceLock::from(path.to_owned()),
+        digest: objects::hash_of(&file)?,
+        len: stat.len,
+        executable: stat.mode & 0o111 != 0,
+        file,
+    })
+}

@@ -1,0 +1,310 @@
+//! Finding: sources to artifact. Never an error: every anomaly is a miss with its reason (I5).
+
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Inner, Store,
+    artifact::{Artifact, Held, HeldOutput},
+    report::Entry,
+    root::Root,
+    scratch::Scratch,
+};
+use crate::{
+    config::Verify,
+    digest::ObjectDigest,
+    format::record::{Details, OutputRecord, Put, PutId, Record, Stamp, Touch},
+    fs::{self, Access},
+    layout,
+    manifest::NoView,
+    objects::{self, Lease, Unopened, Verified},
+    sources::{self, Sources, SourcesBuilder, SourcesError},
+};
+
+/// Why a find missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    Disabled(String),
+    /// The store does not exist yet.
+    Absent,
+    /// The manifest could not be read.
+    Unreadable(String),
+    NeverSeen,
+    /// Only other executables made it.
+    OtherExec,
+    /// A file that the build read beside its sources changed.
+    InputChanged(PathBuf),
+    /// An object was gone.
+    ObjectMissing(ObjectDigest),
+    /// An object's bytes were wrong.
+    ObjectDamaged(ObjectDigest),
+    /// An object could not be opened or read; nothing is wrong with it.
+    ObjectUnreadable(ObjectDigest),
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::Disabled(why) => write!(f, "there is no store: {why}"),
+            Miss::Absent => f.write_str("the store does not exist yet"),
+            Miss::Unreadable(why) => write!(f, "the store cannot be read: {why}"),
+            Miss::NeverSeen => f.write_str("never seen before"),
+            Miss::OtherExec => f.write_str("only another executable made it"),
+            Miss::InputChanged(path) => write!(f, "{} changed", path.display()),
+            Miss::ObjectMissing(digest) => write!(f, "the object {digest} is gone"),
+            Miss::ObjectDamaged(digest) => write!(f, "the object {digest} was damaged and set aside"),
+            Miss::ObjectUnreadable(digest) => write!(f, "the object {digest} cannot be read"),
+        }
+    }
+}
+
+/// An output ready to be handed out.
+struct Opened {
+    output: HeldOutput,
+    /// Where a copy lies that could not be leased.
+    scratch: Option<Scratch>,
+    /// To be recorded, if it is not what the entry says.
+    stamp: Option<Stamp>,
+}
+
+impl Store {
+    /// The entry of these sources, as this handle last knew it, without a system call. It may be behind other
+    /// processes, and says nothing of whether its objects are there: [`find`](Store::find) does.
+    pub fn lookup(&self, sources: &Sources) -> Option<Entry> {
+        let root = self.0.root.read().ok()?.clone()?;
+        let exec = self.0.exec().ok()?;
+        let (own, other) = partition(root.manifest.of_source(sources.digest().as_bytes()), &exec);
+        let others = other.into_iter().filter(|_| self.0.config.try_old_cache_with_new_exec());
+        own.into_iter().chain(others).next().map(Entry::new)
+    }
+
+    /// The artifact of these sources, ready to be used, if the store has one whose every byte is right.
+    ///
+    /// Never an error: a damaged, missing, unreadable or half-written store is a miss. Own artifacts come
+    /// first; another executable's only with `try_old_cache_with_new_exec`.
+    ///
+    /// Five system calls on a hit (per output beyond the first four more, per discovered input one), and no
+    /// write, except one record per entry and day that it was used.
+    pub fn find(&self, sources: &Sources) -> Option<Artifact> {
+        self.0.find(sources, None).ok()
+    }
+}
+
+/// Own entries, and others', each newest first.
+fn partition(puts: Vec<Arc<Put>>, exec: &[u8; 32]) -> (Vec<Arc<Put>>, Vec<Arc<Put>>) {
+    puts.into_iter().partition(|put| put.exec == *exec)
+}
+
+impl Inner {
+    /// `except`: an entry that is known not to load.
+    pub(super) fn find(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+        let found = self.find_uncounted(sources, except);
+        self.counters.found(&found);
+        found
+    }
+
+    fn find_uncounted(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+        let found = self.find_once(sources, except);
+        // Gone is also what a store looks like that was deleted under this handle: then look at the path.
+        let may_be_deleted = matches!(found, Err(Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec));
+        if may_be_deleted && self.let_go_of_deleted() { self.find_once(sources, except) } else { found }
+    }
+
+    fn let_go_of_deleted(&self) -> bool {
+        let Ok(Some(root)) = self.root() else { return false };
+        let deleted = root.manifest.is_deleted();
+        if deleted {
+            self.forget_root(&root);
+        }
+        deleted
+    }
+
+    fn find_once(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+        if let Some(why) = self.why_disabled() {
+            return Err(Miss::Disabled(why));
+        }
+        let root = self.root().map_err(|error| Miss::Unreadable(error.to_string()))?.ok_or(Miss::Absent)?;
+        let exec = self.noted(self.exec()).map_err(Miss::Unreadable)?;
+        root.manifest.refresh().map_err(|none| match none {
+            NoView::Trouble(trouble) => Miss::Unreadable(trouble.to_string()),
+            NoView::Foreign => Miss::Unreadable("a later version wrote it".into()),
+        })?;
+        let mut puts = root.manifest.of_source(sources.digest().as_bytes());
+        puts.retain(|put| Some(put.put_id) != except);
+        let (own, other) = partition(puts, &exec);
+        let others_count = self.config.try_old_cache_with_new_exec();
+        let mut miss = if other.is_empty() || others_count { Miss::NeverSeen } else { Miss::OtherExec };
+        let others = other.into_iter().filter(|_| others_count);
+        for put in own.into_iter().chain(others) {
+            match self.open_entry(&root, put, &exec) {
+                Ok(artifact) => return Ok(artifact),
+                Err(reason) => miss = reason,
+            }
+        }
+        Err(miss)
+    }
+
+    fn open_entry(&self, root: &Arc<Root>, put: Arc<Put>, exec: &[u8; 32]) -> Result<Artifact, Miss> {
+        let details = self.details(root, &put)?;
+        self.check_discovered(&details)?;
+        let opened: Vec<Opened> =
+            put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
+        self.touch(root, &put, &opened);
+        self.note_use(put.put_id);
+        let mut scratch = None;
+        let outputs = opened
+            .into_iter()
+            .map(|opened| {
+                scratch = opened.scratch.or(scratch.take());
+                opened.output
+            })
+            .collect();
+        Ok(Artifact::new(Held {
+            fs: self.fs.clone(),
+            outputs,
+            sources: OnceLock::new(),
+            recorded: Some(details.recipe),
+            label: put.label.clone(),
+            made: SystemTime::UNIX_EPOCH + Duration::from_millis(put.made_ms),
+            cost: Duration::from_millis(put.cost_ms),
+            is_own_exec: put.exec == *exec,
+            root: Some(root.clone()),
+            _scratch: scratch,
+            put: Some(put),
+        }))
+    }
+
+    /// What the entry was made from: in its frame, or in an object of its own.
+    fn details(&self, root: &Arc<Root>, put: &Put) -> Result<Details, Miss> {
+        if let Some(details) = &put.details {
+            return Ok(details.clone());
+        }
+        let output = put.spilled().ok_or(Miss::NeverSeen)?;
+        let digest = ObjectDigest::from_bytes(output.object);
+        let opened = self.open_output(root, output)?;
+        let bytes = objects::read_all(&opened.output.file).map_err(|_| Miss::ObjectUnreadable(digest))?;
+        Details::of_bytes(&bytes).map_err(|_| Miss::ObjectDamaged(digest))
+    }
+
+    /// All that the build read beside its sources must be what it was. Only regular files are read.
+    fn check_discovered(&self, details: &Details) -> Result<(), Miss> {
+        for input in &details.discovered {
+            let path = PathBuf::from(fs::text_of(&input.path));
+            let digest = sources::digest_path(&self.fs, self.memo(), &path);
+            if !digest.is_ok_and(|digest| *digest.as_bytes() == input.digest) {
+                return Err(Miss::InputChanged(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens, leases and proves one object.
+    fn open_output(&self, root: &Arc<Root>, output: &OutputRecord) -> Result<Opened, Miss> {
+        let digest = ObjectDigest::from_bytes(output.object);
+        let lease = match root.objects.open(&digest) {
+            Ok(lease) => lease,
+            Err(Unopened::Missing) => return Err(Miss::ObjectMissing(digest)),
+            Err(Unopened::Refused(_)) => return Err(Miss::ObjectUnreadable(digest)),
+            Err(Unopened::Busy(file)) => return self.private_copy(root, output, &file),
+            Err(Unopened::NotAFile) => {
+                if root.access == Access::Append {
+                    // Left in place it would be a miss for ever; set aside, the next add has room.
+                    let _ = root.objects.remove_wrong_kind(&digest);
+                }
+                return Err(Miss::ObjectDamaged(digest));
+            }
+        };
+        let trusted = self.config.verify() == Verify::OncePerBoot
+            && lease.len() == output.len
+            && root.objects.is_vouched(&digest, &lease, &output.stamp);
+        let (lease, stamp) = if trusted { (lease, None) } else { self.prove(root, &digest, lease)? };
+        let output = HeldOutput {
+            name: fs::text_of(&output.name),
+            place: layout::object(&digest),
+            path: OnceLock::new(),
+            digest,
+            len: output.len,
+            executable: output.executable,
+            file: lease.file,
+        };
+        Ok(Opened { output, scratch: None, stamp })
+    }
+
+    fn prove(
+        &self,
+        root: &Root,
+        digest: &ObjectDigest,
+        mut lease: Lease,
+    ) -> Result<(Lease, Option<Stamp>), Miss> {
+        match root.objects.verify(digest, &mut lease) {
+            Verified::Right(stamp) => Ok((lease, stamp)),
+            Verified::Unreadable => Err(Miss::ObjectUnreadable(*digest)),
+            Verified::Wrong => {
+                if root.access == Access::Append {
+                    // Somebody else may be at it too; whoever comes first sets it aside.
+                    let _ = root.objects.remove_leased(digest, lease);
+                }
+                Err(Miss::ObjectDamaged(*digest))
+            }
+        }
+    }
+
+    /// Somebody holds the object exclusively, and perhaps is stopped: a copy of our own, hashed.
+    fn private_copy(
+        &self,
+        root: &Arc<Root>,
+        output: &OutputRecord,
+        file: &crate::fs::File,
+    ) -> Result<Opened, Miss> {
+        let digest = ObjectDigest::from_bytes(output.object);
+        let bytes = root.objects.read_right(&digest, file).ok_or(Miss::ObjectDamaged(digest))?;
+        let unreadable = |_: io::Error| Miss::ObjectUnreadable(digest);
+        let scratch = Scratch::in_staging(&self.fs, &root.dir, &root.path)
+            .or_else(|_| Scratch::temporary())
+            .map_err(unreadable)?;
+        let name = digest.to_string();
+        scratch.write(&self.fs, name.as_ref(), &bytes).map_err(unreadable)?;
+        let path = scratch.path().join(&name);
+        let file = self.fs.open_source(&path).map_err(unreadable)?;
+        let output = HeldOutput {
+            name: fs::text_of(&output.name),
+            place: path.clone(),
+            path: OnceLock::from(path),
+            digest,
+            len: output.len,
+            executable: output.executable,
+            file,
+        };
+        Ok(Opened { output, scratch: Some(scratch), stamp: None })
+    }
+
+    /// Records that the entry was used today, and new stamps; failing costs another hashing.
+    fn touch(&self, root: &Root, put: &Put, opened: &[Opened]) {
+        let vouched_again = opened.iter().any(|opened| opened.stamp.is_some());
+        let today = self.today();
+        if root.access == Access::Read || (put.day == today && !vouched_again) {
+            return;
+        }
+        let recorded = put.outputs.iter().map(|output| output.stamp);
+        let fresh = opened.iter().map(|opened| opened.stamp).chain(std::iter::repeat(None));
+        let stamps = if vouched_again {
+            recorded.zip(fresh).map(|(old, new)| new.unwrap_or(old)).collect()
+        } else {
+            Vec::new()
+        };
+        let touch = Touch { put_id: put.put_id, day: today, stamps };
+        // The hit does not depend on it.
+        let _ = root.manifest.append(&Record::Touch(touch));
+    }
+}
+
+impl SourcesBuilder {
+    /// As [`digest`](SourcesBuilder::digest), leaving unread what `store` knows to be unchanged.
+    pub fn digest_with(self, store: &Store) -> Result<Sources, SourcesError> {
+        self.digest_in(&store.0.fs, store.0.memo())
+    }
+}

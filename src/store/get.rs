@@ -1,0 +1,273 @@
+//! Building what is missing: once, for any number of threads and processes that ask for the same at once.
+//!
+//! find; else enter the flight of this key (`flight`), find again, build in scratch, add, leave the flight.
+//! Trouble with the store never hides a successful build: the artifact then owns its scratch directory.
+
+use std::{cell::RefCell, fmt, io, sync::Arc, time::Duration};
+
+use super::{Inner, Store, artifact::Artifact, build::Build};
+use crate::{
+    config::Mode,
+    digest::SourceDigest,
+    error::{BuildError, LoadFailed, LoadOrBuildError, Skip},
+    flight::{self, Ticket},
+    format::record::PutId,
+    sources::Sources,
+};
+
+/// How often a waiting caller asks at first, and at most how seldom: finding the lock free costs microseconds,
+/// a compiler takes tens of milliseconds.
+const POLL_FIRST: Duration = Duration::from_millis(1);
+const POLL_MAX: Duration = Duration::from_millis(25);
+
+/// How an artifact was come by.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum How {
+    /// It was in the store.
+    Hit,
+    /// Somebody else built it while this caller waited.
+    Waited,
+    /// It was built now, and stored.
+    Built,
+    /// It was built now and not stored, for this reason.
+    Uncached(Skip),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            How::Hit => f.write_str("hit"),
+            How::Waited => f.write_str("waited"),
+            How::Built => f.write_str("built"),
+            How::Uncached(why) => write!(f, "not stored: {why}"),
+        }
+    }
+}
+
+/// What `get_or_build` gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Got {
+    /// Ready to use. Keep it as long as its files are needed.
+    pub artifact: Artifact,
+    /// How it was come by.
+    pub how: How,
+}
+
+/// What `load_or_build` gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Loaded<T> {
+    /// What the loader returned.
+    pub value: T,
+    /// Keep it as long as `value` lives.
+    pub artifact: Artifact,
+    /// How it was come by.
+    pub how: How,
+}
+
+/// The answer to [`Store::claim`], which never waits.
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is taken apart at once")]
+pub enum Claim {
+    /// The artifact is there.
+    Hit(Artifact),
+    /// It is missing, and the caller has the right to build it.
+    Build(Build),
+    /// It is missing, and somebody else is building it.
+    Busy(Busy),
+}
+
+/// Somebody else is building.
+#[derive(Debug)]
+pub struct Busy {
+    store: Arc<Inner>,
+    sources: Sources,
+}
+
+impl Busy {
+    /// Waits until the artifact is there, or the right to build it is free, or `max` has passed.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub fn wait(self, max: Duration) -> io::Result<Claim> {
+        self.store.claim(&self.sources, max)
+    }
+}
+
+thread_local! {
+    /// What this thread is building: a build that asks for its own key would wait for itself.
+    static BUILDING: RefCell<Vec<(usize, SourceDigest)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes the key off the list also when the build panics.
+struct Building;
+
+impl Building {
+    fn enter(key: (usize, SourceDigest)) -> Option<Building> {
+        BUILDING.with_borrow_mut(|building| {
+            let is_new = !building.contains(&key);
+            if is_new {
+                building.push(key);
+            }
+            is_new.then_some(Building)
+        })
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        BUILDING.with_borrow_mut(Vec::pop);
+    }
+}
+
+impl Store {
+    /// The artifact of these sources: from the store, or built now and stored for everyone.
+    ///
+    /// One caller builds, in any number of threads and processes; the others wait for it, and are free at once
+    /// should it die. Builds of different sources do not wait for each other. After
+    /// [`build_wait_max`](crate::Config::build_wait_max) a waiting caller builds by itself. A build that fails or panics
+    /// leaves nothing behind. Whatever is wrong with the store, a build that succeeded gives an artifact.
+    ///
+    /// The build writes its outputs to the paths that [`Build::output`] gives, and reports what it read beside
+    /// the sources ([`Build::depfile`]).
+    pub fn get_or_build<E>(
+        &self,
+        sources: &Sources,
+        build: impl FnOnce(&mut Build) -> Result<(), E>,
+    ) -> Result<Got, BuildError<E>> {
+        self.get_or_build_except(sources, build, None)
+    }
+
+    fn get_or_build_except<E>(
+        &self,
+        sources: &Sources,
+        build: impl FnOnce(&mut Build) -> Result<(), E>,
+        except: Option<PutId>,
+    ) -> Result<Got, BuildError<E>> {
+        let key = (Arc::as_ptr(&self.0) as usize, sources.digest());
+        let Some(_building) = Building::enter(key) else {
+            return Err(BuildError::Recursive(sources.digest()));
+        };
+        if self.0.config.mode() != Mode::Refresh {
+            match self.0.find(sources, except) {
+                Ok(artifact) => return Ok(Got { artifact, how: How::Hit }),
+                Err(miss) if self.0.config.mode() == Mode::RequireHit => {
+                    return Err(BuildError::RequiredHit(miss.to_string()));
+                }
+                Err(_) => {}
+            }
+        }
+        let wait_max = self.0.config.build_wait_max();
+        let claim = self.0.clone().claim_missing(sources, wait_max, except);
+        let mut claimed = match claim.map_err(BuildError::NoScratch)? {
+            Claim::Hit(artifact) => return Ok(Got { artifact, how: How::Waited }),
+            Claim::Build(claimed) => claimed,
+            Claim::Busy(_) => Build::new(self.0.clone(), sources, Ok(None)).map_err(BuildError::NoScratch)?,
+        };
+        build(&mut claimed).map_err(BuildError::Build)?;
+        claimed.finish().map_err(BuildError::NoOutput)
+    }
+
+    /// As [`get_or_build`](Store::get_or_build), and loads the artifact. If one that was stored does not load
+    /// ([`LoadFailed::Artifact`]), its entry is dropped and it is built anew, once. If the plugin itself fails
+    /// ([`LoadFailed::Plugin`]), the entry stays: another build would fail the same way.
+    pub fn load_or_build<T, E, L>(
+        &self,
+        sources: &Sources,
+        mut build: impl FnMut(&mut Build) -> Result<(), E>,
+        mut load: impl FnMut(&Artifact) -> Result<T, LoadFailed<L>>,
+    ) -> Result<Loaded<T>, LoadOrBuildError<E, L>> {
+        let mut except = None;
+        loop {
+            let Got { artifact, how } = self.get_or_build_except(sources, &mut build, except)?;
+            match load(&artifact) {
+                Ok(value) => return Ok(Loaded { value, artifact, how }),
+                Err(LoadFailed::Plugin(error)) => return Err(LoadOrBuildError::Load(error)),
+                Err(LoadFailed::Artifact(error)) => {
+                    if artifact.was_compiled_by_current_exec() {
+                        self.reject(&artifact);
+                    }
+                    let was_stored = matches!(how, How::Hit | How::Waited);
+                    if !was_stored || except.is_some() {
+                        return Err(LoadOrBuildError::Load(error));
+                    }
+                    except = artifact.put().map(|put| put.put_id);
+                }
+            }
+        }
+    }
+
+    /// The artifact, or the right to build it, or the news that somebody else is at it: without waiting, for
+    /// hosts that must not block. `Build` may be sent to another thread; dropping it lets the next one build.
+    ///
+    /// # Errors
+    /// No directory to build in could be made, neither in the store nor in the system's temporary directory.
+    pub fn claim(&self, sources: &Sources) -> io::Result<Claim> {
+        self.0.clone().claim(sources, Duration::ZERO)
+    }
+}
+
+impl Inner {
+    fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {
+        match self.find(sources, None) {
+            Ok(artifact) if self.config.mode() != Mode::Refresh => Ok(Claim::Hit(artifact)),
+            _ => self.claim_missing(sources, wait_max, None),
+        }
+    }
+
+    /// After a miss: enters the flight, waiting up to `wait_max`, and looks again once inside.
+    fn claim_missing(
+        self: Arc<Self>,
+        sources: &Sources,
+        wait_max: Duration,
+        except: Option<PutId>,
+    ) -> io::Result<Claim> {
+        let mut waited = Duration::ZERO;
+        let mut poll = POLL_FIRST;
+        loop {
+            match self.enter_flight(sources) {
+                // Without a store, or in trouble with it, everybody builds alone.
+                Err(skip) => return Build::new(self, sources, Err(skip)).map(Claim::Build),
+                Ok(Some(ticket)) => return self.claimed(sources, ticket, except),
+                Ok(None) if waited >= wait_max => {
+                    return Ok(Claim::Busy(Busy { store: self, sources: sources.clone() }));
+                }
+                Ok(None) => {}
+            }
+            let pause = poll.min(wait_max.saturating_sub(waited));
+            self.fs.pause(pause);
+            waited += pause;
+            poll = (poll * 2).min(POLL_MAX);
+        }
+    }
+
+    fn claimed(
+        self: Arc<Self>,
+        sources: &Sources,
+        ticket: Ticket,
+        except: Option<PutId>,
+    ) -> io::Result<Claim> {
+        if self.config.mode() != Mode::Refresh
+            && let Ok(artifact) = self.find(sources, except)
+        {
+            return Ok(Claim::Hit(artifact));
+        }
+        Build::new(self, sources, Ok(Some(ticket))).map(Claim::Build)
+    }
+
+    fn enter_flight(&self, sources: &Sources) -> Result<Option<Ticket>, Skip> {
+        let root = self.root_for_writing()?;
+        let exec = self.exec().map_err(Skip::Disabled)?;
+        let entered = flight::enter(&root.dir, &sources.digest(), &exec);
+        if entered.is_err() && root.manifest.is_deleted() {
+            self.forget_root(&root);
+            let root = self.root_for_writing()?;
+            return Ok(flight::enter(&root.dir, &sources.digest(), &exec)?);
+        }
+        Ok(entered?)
+    }
+}

@@ -1,0 +1,378 @@
+//! The store: the only place that orders "objects, then entry" (I4), and the doors through which hosts come.
+//!
+//! ```text
+//! root.rs       the directory: found, judged, made
+//! find.rs       sources -> artifact, or a miss and its reason
+//! add.rs        outputs -> objects -> entry
+//! get.rs        one build for many waiting callers
+//! build.rs      a build in progress; scratch.rs where it works, inputs.rs what it read
+//! artifact.rs   what is handed out, and the lease behind it
+//! report.rs     entries, statistics, status
+//! ```
+
+mod add;
+mod artifact;
+mod build;
+mod find;
+mod get;
+mod inputs;
+mod report;
+mod root;
+mod scratch;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+pub use self::{
+    add::{Added, Outputs},
+    artifact::{Artifact, Map, Output, Sealed},
+    build::Build,
+    get::{Busy, Claim, Got, How, Loaded},
+    report::{Entry, EntryOutput, Stats, Status},
+};
+use self::{report::Counters, root::Root};
+use crate::{
+    config::{self, Config, Mode},
+    digest::SourceDigest,
+    error::{OpenError, Skip, StoreError},
+    exec,
+    format::record::{DropReason, Put, PutId},
+    fs::{Access, Fs},
+    manifest::NoView,
+    retention::Limits,
+    sources::Memo,
+    sweep::{Sweep, Unnamed},
+};
+
+/// An open store. Cloning is cheap, and all clones share one handle; so may threads.
+///
+/// A store never makes a host fail: where it cannot be used, finding misses and adding is skipped with a
+/// reason, and [`status`](Store::status) says why. Nothing is created before the first write.
+///
+/// # Example
+///
+/// ```
+/// # fn main() -> anyhow::Result<()> {
+/// use plugcache::{Config, NO_OPTIONS, Sources, Store, Toolchain};
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = Store::open(Config::new(dir.path().join("store")))?;
+/// let upper = Toolchain::of_value("upper", "1");
+/// let sources = Sources::new("doc/1", &upper, NO_OPTIONS).bytes("greeting", "hello").digest()?;
+/// for expected in ["built", "hit"] {
+///     let got = store.get_or_build(&sources, |b| b.write("greeting", "HELLO"))?;
+///     assert_eq!(got.how.to_string(), expected);
+///     assert_eq!(got.artifact.primary().read()?, b"HELLO");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    fs: Fs,
+    config: Config,
+    /// Why there is no store, if there is none.
+    disabled: Option<String>,
+    /// The open directory; `None` while it does not exist, and after `close`.
+    root: RwLock<Option<Arc<Root>>>,
+    closed: AtomicBool,
+    /// Exec id, computed when first needed.
+    exec: OnceLock<Result<[u8; 32], String>>,
+    memo: Memo,
+    counters: Counters,
+    /// In which order this handle used its entries.
+    used: Mutex<HashMap<PutId, u64>>,
+    uses: AtomicU64,
+    unnamed: Mutex<Vec<Unnamed>>,
+    /// What last went wrong while the store was in use.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Store {
+    /// Opens the store that `config` describes. A directory that does not exist is an empty store.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do. Hosts that would rather go on without a store use
+    /// [`open_or_disabled`](Store::open_or_disabled).
+    pub fn open(config: Config) -> Result<Store, OpenError> {
+        Store::open_on(Fs::Os, config)
+    }
+
+    /// Opens the store that `config` describes, or none: then every find misses, every add is skipped, builds
+    /// run, and [`status`](Store::status) says why.
+    pub fn open_or_disabled(config: Config) -> Store {
+        Store::open(config.clone()).unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+            Store::new(Fs::Os, config, Some(format!("{error}{cause}")), None)
+        })
+    }
+
+    /// The store of the application `name` in the user's cache directory: `PLUGCACHE_DIR`, else
+    /// `XDG_CACHE_HOME`, else `HOME/.cache`, then `name/plugcache`. Never fails; see
+    /// [`open_or_disabled`](Store::open_or_disabled). `PLUGCACHE_DISABLE=1` disables it. A program that runs
+    /// with raised privileges ignores its environment and gets no store.
+    pub fn for_app(name: &str) -> Store {
+        if config::disabled_by_environment() {
+            return Store::disabled("PLUGCACHE_DISABLE is 1");
+        }
+        match Config::for_app(name) {
+            Ok(config) => Store::open_or_disabled(config),
+            Err(error) => Store::disabled(error.to_string()),
+        }
+    }
+
+    /// No store at all, for the reason `why`.
+    pub fn disabled(why: impl Into<String>) -> Store {
+        Store::new(Fs::Os, Config::new(""), Some(why.into()), None)
+    }
+
+    pub(crate) fn open_on(fs: Fs, config: Config) -> Result<Store, OpenError> {
+        if config.mode() == Mode::Off {
+            return Ok(Store::new(fs, config, Some("its mode is off".into()), None));
+        }
+        let root = Root::open(&fs, &config)?;
+        Ok(Store::new(fs, config, None, root))
+    }
+
+    fn new(fs: Fs, config: Config, disabled: Option<String>, root: Option<Arc<Root>>) -> Store {
+        Store(Arc::new(Inner {
+            fs,
+            config,
+            disabled,
+            root: RwLock::new(root),
+            closed: AtomicBool::new(false),
+            exec: OnceLock::new(),
+            memo: Memo::default(),
+            counters: Counters::default(),
+            used: Mutex::default(),
+            uses: AtomicU64::new(0),
+            unnamed: Mutex::default(),
+            trouble: Mutex::default(),
+        }))
+    }
+
+    /// What the store was opened with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Whether the store works, and if not, why.
+    pub fn status(&self) -> Status {
+        let inner = &*self.0;
+        if let Some(why) = inner.why_disabled() {
+            return Status::Disabled(why);
+        }
+        let trouble = inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*trouble {
+            Some(trouble) => Status::Degraded(trouble.clone()),
+            None if inner.config.readonly() => Status::ReadOnly,
+            None => Status::Ready,
+        }
+    }
+
+    /// Drops every entry under this source digest, whoever made it, and says how many there were.
+    pub fn forget(&self, source: &SourceDigest) -> Result<usize, StoreError> {
+        self.0.drop_where(DropReason::Forgotten, |root| root.manifest.of_source(source.as_bytes()))
+    }
+
+    /// Drops every entry, and says how many there were. Open artifacts stay usable.
+    pub fn clear(&self) -> Result<usize, StoreError> {
+        self.0.drop_where(DropReason::Forgotten, |root| root.manifest.entries())
+    }
+
+    /// Says that an artifact does not load, so that the next request builds it anew. `false` if it had no entry
+    /// (any more) or the store cannot be changed.
+    pub fn reject(&self, artifact: &Artifact) -> bool {
+        let Some(put) = artifact.put().filter(|_| artifact.is_stored()) else {
+            return false;
+        };
+        let of_it = |root: &Root| {
+            let mut found = root.manifest.of_source(&put.source);
+            found.retain(|entry| entry.put_id == put.put_id);
+            found
+        };
+        self.0.drop_where(DropReason::Rejected, of_it).is_ok_and(|dropped| dropped > 0)
+    }
+
+    /// All entries, in the order of adding. A snapshot: what is added meanwhile may be missing.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + 'static {
+        let root = self.0.root().ok().flatten();
+        let entries = root.map_or_else(Vec::new, |root| {
+            // An unreadable log leaves what was read before.
+            let _ = root.manifest.refresh();
+            root.manifest.entries()
+        });
+        entries.into_iter().map(Entry::new)
+    }
+
+    /// Counters of this handle, and the size of the store as last read.
+    pub fn stats(&self) -> Stats {
+        let entries: Vec<_> = self.entries().collect();
+        self.0.counters.stats(&entries)
+    }
+
+    /// Makes durable everything that returned before this was called: it survives a power cut.
+    ///
+    /// One `syncfs` for all of it, so many lazy adds and one `sync` are much cheaper than
+    /// [`Durability::Sync`](crate::Durability::Sync).
+    pub fn sync(&self) -> Result<(), StoreError> {
+        match self.0.root_or_disabled()? {
+            Some(root) => root.sync().map_err(StoreError::from),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(any(test, fuzzing, feature = "__sim"))]
+    pub(crate) fn compact_now(&self) -> bool {
+        let root = self.0.root().ok().flatten();
+        root.is_some_and(|root| matches!(root.manifest.compact(), Ok(crate::manifest::Compacted::Yes)))
+    }
+
+    /// Closes the handle and all its clones: later finds miss, later adds are skipped. Artifacts stay usable.
+    /// Deletes nothing, and nothing is lost without it.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        *self.0.root.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Inner {
+    fn why_disabled(&self) -> Option<String> {
+        if self.closed.load(Ordering::Acquire) {
+            return Some("it was closed".into());
+        }
+        self.disabled.clone()
+    }
+
+    /// The open directory, opened now if somebody made it meanwhile; `Ok(None)` while it does not exist.
+    fn root(&self) -> Result<Option<Arc<Root>>, OpenError> {
+        if self.disabled.is_some() || self.closed.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if let Some(root) = &*self.root.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Some(root.clone()));
+        }
+        let opened = self.noted(Root::open(&self.fs, &self.config))?;
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        Ok(opened)
+    }
+
+    /// The open directory, made now if it does not exist.
+    fn root_for_writing(&self) -> Result<Arc<Root>, Skip> {
+        if let Some(why) = self.why_disabled() {
+            return Err(Skip::Disabled(why));
+        }
+        if self.config.readonly() {
+            return Err(Skip::ReadOnly);
+        }
+        if let Some(root) = self.root().map_err(skip_of)? {
+            return Ok(root);
+        }
+        let made = Root::make(&self.fs, &self.config)?;
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(made)
+    }
+
+    fn root_or_disabled(&self) -> Result<Option<Arc<Root>>, StoreError> {
+        if let Some(why) = self.why_disabled() {
+            return Err(StoreError::Disabled(why));
+        }
+        self.root().map_err(|error| StoreError::Disabled(error.to_string()))
+    }
+
+    /// Lets go of a directory that was deleted under this handle, so that the path is opened anew.
+    fn forget_root(&self, gone: &Arc<Root>) {
+        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        if root.as_ref().is_some_and(|root| Arc::ptr_eq(root, gone)) {
+            *root = None;
+        }
+    }
+
+    fn exec(&self) -> Result<[u8; 32], String> {
+        let compute = || {
+            exec::id(self.config.exec(), &self.fs)
+                .map_err(|error| format!("the running program cannot be identified: {error}"))
+        };
+        self.exec.get_or_init(compute).clone()
+    }
+
+    /// Keeps what went wrong for `status`, and clears it when the same goes right.
+    fn noted<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+            result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<PutId, u64>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that this handle used an entry just now.
+    fn note_use(&self, put_id: PutId) {
+        let use_number = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
+        self.used().insert(put_id, use_number);
+    }
+
+    /// Days since 1970-01-01 UTC.
+    fn today(&self) -> u32 {
+        u32::try_from(self.now_ms() / (24 * 60 * 60 * 1000)).unwrap_or(u32::MAX)
+    }
+
+    fn now_ms(&self) -> u64 {
+        let since = self.fs.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn sweep<'a>(&'a self, root: &'a Root) -> Sweep<'a> {
+        let limits = Limits { max_files: self.config.max_files(), max_bytes: self.config.max_bytes() };
+        let (objects, manifest) = (&root.objects, &root.manifest);
+        Sweep { fs: &self.fs, objects, manifest, limits, pending: &self.unnamed }
+    }
+
+    fn drop_where(
+        &self,
+        reason: DropReason,
+        which: impl FnOnce(&Root) -> Vec<Arc<Put>>,
+    ) -> Result<usize, StoreError> {
+        let Some(root) = self.root_or_disabled()? else {
+            return Ok(0);
+        };
+        if root.access == Access::Read {
+            return Err(StoreError::ReadOnly);
+        }
+        root.manifest.refresh().map_err(|none| match none {
+            NoView::Trouble(trouble) => trouble.into(),
+            NoView::Foreign => StoreError::Newer { path: root.path.clone() },
+        })?;
+        let entries = which(&root);
+        self.sweep(&root).drop_entries(&entries, reason).map_err(|skip| StoreError::Io {
+            action: "drop entries of",
+            path: root.path.clone(),
+            source: std::io::Error::other(skip.to_string()),
+        })?;
+        Ok(entries.len())
+    }
+
+    fn memo(&self) -> Option<&Memo> {
+        self.config.memo().then_some(&self.memo)
+    }
+}
+
+fn skip_of(error: OpenError) -> Skip {
+    match error {
+        OpenError::Newer { .. } => Skip::Newer,
+        OpenError::Unreadable { action, path, source } => {
+            crate::error::Trouble { action, path, source }.into()
+        }
+        other => Skip::Disabled(other.to_string()),
+    }
+}

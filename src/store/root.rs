@@ -1,0 +1,151 @@
+//! The directory of a store: found, judged, opened, made.
+//!
+//! Everything below `v1` is reached through its descriptor from here on. The path to it is judged once, at
+//! open: what a store hands out is executed, so nobody else may be able to put something there.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{Config, Trust},
+    error::{OpenError, Skip, Trouble},
+    fs::{Access, Ancestors, Dir, Fs, Kind, Stat},
+    layout,
+    manifest::{Manifest, NoView},
+    objects::Objects,
+};
+
+/// An open `v1` and what works on it.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// `ROOT/v1` with all symlinks resolved.
+    pub(super) path: PathBuf,
+    pub(super) dir: Arc<Dir>,
+    pub(super) access: Access,
+    pub(super) objects: Objects,
+    pub(super) manifest: Manifest,
+}
+
+impl Root {
+    /// Opens what is there; `None` if nothing is. Makes nothing.
+    pub(super) fn open(fs: &Fs, config: &Config) -> Result<Option<Arc<Root>>, OpenError> {
+        let resolved = judge(fs, config)?;
+        let path = resolved.join(layout::MAJOR);
+        match fs.open_root(&resolved).and_then(|root| root.open_dir(layout::MAJOR.as_ref())) {
+            Ok(dir) => {
+                let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
+                judge_one(fs, config.trust(), &path, &stat, None)?;
+                Root::of_dir(fs, config, path, dir).map(Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(OpenError::Unsupported { why: error.to_string() })
+            }
+            Err(error) if crate::fs::is_wrong_kind(&error) => Err(OpenError::NotADirectory { path }),
+            Err(error) => Err(unreadable("open", &path, error)),
+        }
+    }
+
+    fn of_dir(fs: &Fs, config: &Config, path: PathBuf, dir: Dir) -> Result<Arc<Root>, OpenError> {
+        let access = if config.readonly() { Access::Read } else { Access::Append };
+        let dir = Arc::new(dir);
+        let boot = config.boot_id().or_else(|| fs.boot_id());
+        let manifest =
+            Manifest::open(fs, dir.clone(), access, config.durability()).map_err(|none| match none {
+                NoView::Foreign => OpenError::Newer { path: path.clone() },
+                NoView::Trouble(Trouble { action, path: below, source }) => {
+                    unreadable(action, &path.join(below), source)
+                }
+            })?;
+        let objects = Objects::new(fs, dir.clone(), access, config.durability(), boot);
+        Ok(Arc::new(Root { path, dir, access, objects, manifest }))
+    }
+
+    /// Makes the directory tree, each part where it is missing, and opens it.
+    pub(super) fn make(fs: &Fs, config: &Config) -> Result<Arc<Root>, Skip> {
+        let as_skip = |error: OpenError| super::skip_of(error);
+        let resolved = judge(fs, config).map_err(as_skip)?;
+        fs.make_root(&resolved).map_err(Trouble::of("make", &resolved))?;
+        let root = fs.open_root(&resolved).map_err(Trouble::of("open", &resolved))?;
+        make_tag(&root)?;
+        make_dir(&root, layout::MAJOR.as_ref())?;
+        let major = layout::MAJOR.as_ref();
+        let dir = root.open_dir(major).map_err(Trouble::of("open", major))?;
+        for name in [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING] {
+            make_dir(&dir, name.as_ref())?;
+        }
+        for first in 0..layout::SHARDS {
+            make_dir(&dir, &layout::shard(first as u8))?;
+        }
+        if config.durability() == crate::config::Durability::Sync {
+            dir.sync_fs().map_err(Trouble::of("sync", &resolved))?;
+        }
+        // Judged anew: what was made must be what is trusted.
+        Root::open(fs, config)
+            .map_err(as_skip)?
+            .ok_or_else(|| Skip::Disabled("it was deleted while it was made".into()))
+    }
+
+    /// Everything on this file system reaches the disk.
+    pub(super) fn sync(&self) -> Result<(), Trouble> {
+        self.dir.sync_fs().map_err(Trouble::of("sync", &self.path))
+    }
+}
+
+fn make_dir(below: &Dir, path: &Path) -> Result<(), Trouble> {
+    match below.make_dir(path, 0o700) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Trouble::of("make", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Tells backup programs that all this can be made again.
+fn make_tag(root: &Dir) -> Result<(), Trouble> {
+    let path: &Path = layout::TAG.as_ref();
+    match root.create(path, 0o644) {
+        Ok(file) => file.write(layout::TAG_TEXT).map(|_| ()).map_err(Trouble::of("write", path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Trouble::of("make", path)(error)),
+    }
+}
+
+fn unreadable(action: &'static str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Unreadable { action, path: path.to_owned(), source }
+}
+
+/// Resolves the path of the root and judges every directory that leads to it, as `sshd` does with keys.
+fn judge(fs: &Fs, config: &Config) -> Result<PathBuf, OpenError> {
+    let dir = config.dir();
+    let Ancestors { resolved, existing } = fs.ancestors(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::Unsupported => OpenError::Unsupported { why: error.to_string() },
+        io::ErrorKind::NotADirectory => OpenError::NotADirectory { path: dir.to_owned() },
+        _ => unreadable("resolve", dir, error),
+    })?;
+    for (place, (path, stat)) in existing.iter().enumerate() {
+        if stat.kind != Kind::Dir {
+            return Err(OpenError::NotADirectory { path: path.clone() });
+        }
+        let child = existing.get(place + 1).map(|(_, child)| child);
+        judge_one(fs, config.trust(), path, stat, child)?;
+    }
+    Ok(resolved)
+}
+
+/// Owned by this user or root, and written by nobody else; a sticky directory protects a child that is ours.
+fn judge_one(fs: &Fs, trust: Trust, path: &Path, stat: &Stat, child: Option<&Stat>) -> Result<(), OpenError> {
+    const STICKY: u32 = 0o1000;
+    let ours = |stat: &Stat| stat.owner == fs.user() || stat.owner == 0;
+    let writers = match trust {
+        Trust::OwnerOnly => stat.mode & 0o022,
+        Trust::Group => stat.mode & 0o002,
+        _ => return Ok(()),
+    };
+    let protected = stat.mode & STICKY != 0 && child.is_none_or(ours);
+    if ours(stat) && (writers == 0 || protected) {
+        return Ok(());
+    }
+    Err(OpenError::Untrusted { path: path.to_owned(), mode: stat.mode, owner: stat.owner })
+}

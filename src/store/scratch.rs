@@ -1,0 +1,132 @@
+//! Where a build works: a directory in staging, or (without a store) in the system's temporary directory.
+//! It goes when its owner does.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    error::Trouble,
+    fs::{Dir, Fs, Lock, Time},
+    layout,
+};
+
+/// A directory for one build.
+#[derive(Debug)]
+pub(super) enum Scratch {
+    Staging {
+        v1: Arc<Dir>,
+        /// Relative to `v1`.
+        name: PathBuf,
+        /// Holds the lock that keeps the reaper away.
+        dir: Dir,
+        /// For the build: absolute.
+        path: PathBuf,
+    },
+    Temporary(tempfile::TempDir),
+}
+
+impl Scratch {
+    pub(super) fn in_staging(fs: &Fs, v1: &Arc<Dir>, v1_path: &Path) -> Result<Scratch, Trouble> {
+        let token = fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        let name = layout::scratch(token);
+        let make = || v1.make_dir(&name, 0o700);
+        let made = make().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => v1.make_dir(layout::STAGING.as_ref(), 0o700).and_then(|()| make()),
+            _ => Err(error),
+        });
+        made.map_err(Trouble::of("make", &name))?;
+        let dir = v1.open_dir(&name).map_err(Trouble::of("open", &name))?;
+        let scratch = Scratch::Staging { v1: v1.clone(), path: v1_path.join(&name), name, dir };
+        let Scratch::Staging { dir, name, .. } = &scratch else { return Ok(scratch) };
+        let locked = dir.try_lock(Lock::Shared).map_err(Trouble::of("lock", name))?;
+        // The reaper may have taken it before it was locked.
+        if !locked || v1.stat(name).is_err() {
+            return Err(Trouble::of("keep", name)(io::ErrorKind::NotFound.into()));
+        }
+        Ok(scratch)
+    }
+
+    pub(super) fn temporary() -> io::Result<Scratch> {
+        tempfile::Builder::new().prefix("plugcache-").tempdir().map(Scratch::Temporary)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Scratch::Staging { path, .. } => path,
+            Scratch::Temporary(dir) => dir.path(),
+        }
+    }
+
+    /// Makes (or makes anew) a file in it.
+    pub(super) fn write(&self, fs: &Fs, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.with_dir(fs, |dir| {
+            match dir.unlink(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let file = dir.create(name, 0o600)?;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match file.write(rest)? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    len => rest = &rest[len..],
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn with_dir<T>(&self, fs: &Fs, operation: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Scratch::Staging { dir, .. } => operation(dir),
+            Scratch::Temporary(temporary) => operation(&fs.open_root(temporary.path())?),
+        }
+    }
+
+    /// A time of the kernel's own file clock, later than that of every change before this call.
+    ///
+    /// Kernels from 6.13 on give a change its exact time if the time before was looked at; others round down
+    /// to a tick of 1 to 10 ms, so that a change in the same tick counts as made after this call.
+    pub(super) fn mark(&self, fs: &Fs) -> io::Result<Time> {
+        self.with_dir(fs, |dir| {
+            let name = Path::new(".mark");
+            let file = dir.create(name, 0o600)?;
+            file.stat()?;
+            file.set_mode(0o400)?;
+            let mark = file.stat()?.ctime;
+            dir.unlink(name)?;
+            Ok(mark)
+        })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Scratch::Staging { v1, name, dir, .. } = self {
+            // Litter at worst: the next sweep takes it.
+            let _ = empty(dir, DEPTH_MAX);
+            let _ = v1.remove_dir(name);
+        }
+    }
+}
+
+/// A build that nests deeper than this leaves litter.
+const DEPTH_MAX: usize = 64;
+
+/// Removes all that a directory holds, following no link.
+pub(super) fn empty(dir: &Dir, depth: usize) -> io::Result<()> {
+    for name in dir.list()? {
+        let path = Path::new(&name);
+        let is_dir = dir.stat(path)?.kind == crate::fs::Kind::Dir;
+        if is_dir && depth > 0 {
+            empty(&dir.open_dir(path)?, depth - 1)?;
+            dir.remove_dir(path)?;
+        } else {
+            dir.unlink(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Keeping a store within its limits: which entries go is decided by `retention`, how they go is decided here.
+//!
+//! Keeps I2 and I12: an object goes only through **remove**, re-checked under its exclusive lock, and never
+//! while it is leased. Leases protect, not clocks; that young objects stay is a courtesy to paths handed out
+//! without a lease.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    digest::ObjectDigest,
+    error::Skip,
+    format::record::{DropReason, Dropped, Put, PutId, Record},
+    fs::{Fs, Stat},
+    manifest::Manifest,
+    objects::{Disposal, Objects, Removed},
+    retention::{self, Item, Limits, Object},
+};
+
+/// Unnamed objects younger than this stay.
+const COURTESY: Duration = Duration::from_secs(15 * 60);
+
+/// An object that an entry named until it was dropped or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unnamed {
+    object: [u8; 32],
+    len: u64,
+}
+
+/// The objects of an entry that is about to lose its name.
+pub(crate) fn objects_of(put: &Put) -> impl Iterator<Item = Unnamed> {
+    put.outputs.iter().map(|output| Unnamed { object: output.object, len: output.len })
+}
+
+/// A store as the sweep sees it.
+pub(crate) struct Sweep<'a> {
+    pub(crate) fs: &'a Fs,
+    pub(crate) objects: &'a Objects,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) limits: Limits,
+    /// Objects that may have no name any more, and that a lease or the courtesy keeps; oldest first.
+    pub(crate) pending: &'a Mutex<Vec<Unnamed>>,
+}
+
+impl Sweep<'_> {
+    /// Drops what is over the limits, never what was committed at or after the entry `own`. `used` says in
+    /// which order this handle used its entries.
+    pub(crate) fn evict(&self, own: PutId, used: &HashMap<PutId, u64>) -> Result<usize, Skip> {
+        let (entries, bytes) = self.manifest.at_most();
+        let within = entries <= self.limits.max_files && bytes <= self.limits.max_bytes;
+        if within || self.manifest.is_partly_unknown() {
+            return Ok(0);
+        }
+        let entries = self.manifest.entries();
+        // No own entry: somebody dropped or replaced it already, and keeps the limits in our place.
+        let Some(own_order) = entries.iter().find(|put| put.put_id == own).map(|put| put.order) else {
+            return Ok(0);
+        };
+        let count = entries.len() as u64;
+        let victims = self.choose(&entries, own_order, used);
+        let victims: Vec<_> = entries.into_iter().filter(|put| victims.contains(&put.put_id)).collect();
+        let files = self.limits.max_files;
+        let reason = if count > files { DropReason::MaxFiles } else { DropReason::MaxBytes };
+        self.drop_entries(&victims, reason)?;
+        Ok(victims.len())
+    }
+
+    fn choose(&self, entries: &[Arc<Put>], own_order: u64, used: &HashMap<PutId, u64>) -> HashSet<PutId> {
+        // Objects get small numbers, so that one that two entries name counts once.
+        let mut numbers = HashMap::new();
+        let objects: Vec<Vec<Object>> = entries
+            .iter()
+            .map(|put| {
+                let mut number = |object| {
+                    let next = numbers.len() as u64;
+                    *numbers.entry(object).or_insert(next)
+                };
+                let outputs = put.outputs.iter();
+                outputs.map(|output| Object { id: number(output.object), len: output.len }).collect()
+            })
+            .collect();
+        let items: Vec<Item<'_>> = entries
+            .iter()
+            .zip(&objects)
+            .map(|(put, objects)| Item {
+                id: put.put_id,
+                paths: put.paths,
+                names: put.names,
+                day: put.day,
+                used: used.get(&put.put_id).copied().unwrap_or(0),
+                order: put.order,
+                objects,
+            })
+            .collect();
+        retention::victims(&items, self.limits, own_order).into_iter().collect()
+    }
+
+    /// Drops entries, then removes the objects that nothing names any more. On a disk so full that not even a
+    /// DROP fits, objects go first: their entries are misses from then on.
+    pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: DropReason) -> Result<(), Skip> {
+        for put in entries {
+            let dropped = Record::Drop(Dropped { put_id: put.put_id, reason });
+            match self.manifest.append(&dropped).map_err(Skip::from) {
+                Ok(_) => {}
+                Err(Skip::NoSpace) => {
+                    self.remove_now(put);
+                    self.manifest.append(&dropped)?;
+                }
+                Err(refused) => return Err(refused),
+            }
+            self.pending().extend(objects_of(put));
+        }
+        self.remove_unnamed();
+        Ok(())
+    }
+
+    /// Entries that were replaced: their objects may have no name any more.
+    pub(crate) fn lost_their_name(&self, objects: impl Iterator<Item = Unnamed>) {
+        self.pending().extend(objects);
+        self.remove_unnamed();
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Vec<Unnamed>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what lost its name, as far as leases and the courtesy to young objects allow.
+    pub(crate) fn remove_unnamed(&self) {
+        let mut pending = std::mem::take(&mut *self.pending());
+        if self.manifest.is_partly_unknown() {
+            return;
+        }
+        let mut named = self.named(None);
+        let held: u64 = named.values().chain(pending.iter().map(|unnamed| &unnamed.len)).sum();
+        let courteous = held <= self.limits.max_bytes.saturating_mul(2);
+        pending.retain(|unnamed| {
+            if named.contains_key(&unnamed.object) {
+                return false;
+            }
+            let mut still = |stat: &Stat| {
+                // Under the lock: what others have appended meanwhile counts too.
+                let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
+                named = self.named(None);
+                let kept = courteous && self.is_young(stat);
+                read && !named.contains_key(&unnamed.object) && !kept
+            };
+            let digest = ObjectDigest::from_bytes(unnamed.object);
+            matches!(self.objects.remove(&digest, Disposal::Unlink, &mut still), Ok(Removed::Left))
+        });
+        self.pending().extend(pending);
+    }
+
+    /// Removes the objects that only this entry names, although it still does: its next find is a miss.
+    fn remove_now(&self, put: &Put) {
+        for Unnamed { object, .. } in objects_of(put) {
+            let mut still = |_: &Stat| {
+                self.manifest.refresh().is_ok() && !self.named(Some(put.put_id)).contains_key(&object)
+            };
+            // What cannot be removed leaves the disk as full as it was.
+            let _ = self.objects.remove(&ObjectDigest::from_bytes(object), Disposal::Unlink, &mut still);
+        }
+    }
+
+    /// The objects that entries (but `except`) name, with their lengths.
+    fn named(&self, except: Option<PutId>) -> HashMap<[u8; 32], u64> {
+        let entries = self.manifest.entries();
+        let counted = entries.iter().filter(|put| Some(put.put_id) != except);
+        counted.flat_map(|put| put.outputs.iter().map(|output| (output.object, output.len))).collect()
+    }
+
+    /// Whether its courtesy lasts; a time in the future is no reason to keep anything.
+    fn is_young(&self, stat: &Stat) -> bool {
+        let published = u64::try_from(stat.ctime.sec).unwrap_or(0);
+        let now = self.fs.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        now.checked_sub(published).is_some_and(|age| age < COURTESY.as_secs())
+    }
+}

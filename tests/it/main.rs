@@ -1,0 +1,9 @@
+//! The integration tests, in one binary: one link, and every helper is shared.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the rule is the library's: tests use the disk as anyone does"
+)]
+
+mod docs;
+mod tidy;
