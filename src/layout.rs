@@ -65,6 +65,34 @@ pub(crate) fn inflight(key: &[u8; 32]) -> PathBuf {
     format!("{INFLIGHT}/{}", to_hex(key)).into()
 }
 
+/// The object of this name in the shard of this first byte.
+pub(crate) fn object_named(first: u8, name: &OsStr) -> Option<[u8; 32]> {
+    let rest: [u8; 31] = name.to_str().and_then(from_hex)?;
+    let mut digest = [first; 32];
+    digest[1..].copy_from_slice(&rest);
+    Some(digest)
+}
+
+/// What may have been left behind by somebody who was killed.
+pub(crate) enum Litter {
+    File(PathBuf),
+    Dir(PathBuf),
+}
+
+impl Litter {
+    /// A name found in `dir`, which is [`STAGING`] or [`INFLIGHT`], if it is one of ours.
+    pub(crate) fn parse(dir: &str, name: &OsStr) -> Option<Litter> {
+        let name = name.to_str()?;
+        match dir {
+            INFLIGHT => from_hex(name).map(|key: [u8; 32]| Litter::File(inflight(&key))),
+            _ => match name.strip_suffix(".d") {
+                Some(token) => from_hex(token).map(|token| Litter::Dir(scratch(token))),
+                None => from_hex(name).map(|token| Litter::File(staged(token))),
+            },
+        }
+    }
+}
+
 /// A file of the manifest, as its name tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ManifestName {

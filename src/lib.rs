@@ -50,4 +50,9 @@ pub mod __sim {
     pub fn compact(store: &Store) -> bool {
         store.compact_now()
     }
+
+    /// Clears litter and orphans now.
+    pub fn sweep(store: &Store) {
+        store.sweep_now();
+    }
 }

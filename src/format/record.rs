@@ -157,7 +157,7 @@ pub(crate) struct Touch {
 }
 
 /// An entry is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     #[serde(with = "postcard::fixint::le")]
     pub(crate) put_id: PutId,
@@ -165,12 +165,12 @@ pub(crate) struct Dropped {
 }
 
 /// Why an entry went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DropReason {
     /// The host forgot it.
     Forgotten,
-    /// The host said that it does not load.
-    Rejected,
+    /// The host said that it does not load, for this reason.
+    Rejected(String),
     /// `max_files` was reached.
     MaxFiles,
     /// `max_bytes` was reached.
@@ -372,6 +372,7 @@ pub(crate) mod tests {
             Record::Put(Box::new(put(3))),
             Record::Touch(Touch { put_id: 7, day: 20_001, stamps: vec![[1; 16], [2; 16]] }),
             Record::Drop(Dropped { put_id: 7, reason: DropReason::MaxBytes }),
+            Record::Drop(Dropped { put_id: 8, reason: DropReason::Rejected("it does not load".into()) }),
             Record::Seal,
             Record::Footer(footer),
         ]

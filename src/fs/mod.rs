@@ -17,6 +17,7 @@ mod os;
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 #[expect(unreachable_pub, reason = "re-exported for the tests of this repository")]
 pub mod sim;
+mod tree;
 
 use std::{
     ffi::{OsStr, OsString},

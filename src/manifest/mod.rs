@@ -22,9 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-#[cfg(any(test, fuzzing, feature = "__sim"))]
-pub(crate) use self::compact::Compacted;
-pub(crate) use self::view::NoView;
+pub(crate) use self::{compact::Compacted, view::NoView};
 use self::{
     log::{Appended, Log, Read},
     view::View,

@@ -18,7 +18,7 @@ use crate::{
         record::{DETAILS_NAME, Details, Discovered, OutputRecord, Put, Record, Stamp},
     },
     fs::{self, Kind},
-    manifest::{Grown, Refused},
+    manifest::{Compacted, Grown, Refused},
     objects::{Content, Published, Unpublished},
     sources::Sources,
     sweep,
@@ -330,8 +330,8 @@ impl Inner {
         let used = self.used().clone();
         let evicted = sweep.evict(put.put_id, &used);
         self.counters.evicted(evicted.unwrap_or(0));
-        if grown == Grown::Yes {
-            let _ = root.manifest.compact();
+        if grown == Grown::Yes && matches!(root.manifest.compact(), Ok(Compacted::Yes)) {
+            sweep.litter(&root.dir);
         }
     }
 }

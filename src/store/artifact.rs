@@ -17,7 +17,7 @@ use super::{root::Root, scratch::Scratch};
 use crate::{
     digest::ObjectDigest,
     error::Damaged,
-    format::record::Put,
+    format::record::{Details, Put},
     fs::{File, Fs, Map as FileMap},
     objects,
     sources::Sources,
@@ -36,8 +36,8 @@ pub(super) struct Held {
     pub(super) put: Option<Arc<Put>>,
     pub(super) outputs: Vec<HeldOutput>,
     pub(super) sources: OnceLock<Sources>,
-    /// How to know the sources when they are first asked for.
-    pub(super) recorded: Option<crate::format::record::Recipe>,
+    /// Details that did not fit the entry's frame.
+    pub(super) spilled: Option<Details>,
     pub(super) label: String,
     pub(super) made: SystemTime,
     pub(super) cost: Duration,
@@ -110,7 +110,9 @@ impl Artifact {
     /// The sources as they were recorded when the artifact was added: paths are those of the first host.
     pub fn sources(&self) -> &Sources {
         self.0.sources.get_or_init(|| {
-            let recipe = self.0.recorded.clone().unwrap_or_default();
+            let inline = self.0.put.as_ref().and_then(|put| put.details.as_ref());
+            let details = self.0.spilled.as_ref().or(inline);
+            let recipe = details.map(|details| details.recipe.clone()).unwrap_or_default();
             Sources::from_recipe(recipe, self.0.label.clone())
         })
     }

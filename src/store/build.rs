@@ -185,7 +185,7 @@ impl Build {
             put: None,
             outputs,
             sources: OnceLock::from(self.sources.clone()),
-            recorded: None,
+            spilled: None,
             label: self.sources.label().to_owned(),
             made: SystemTime::UNIX_EPOCH + Duration::from_millis(self.store.now_ms()),
             cost: Duration::from_millis(cost_ms),

@@ -149,8 +149,10 @@ impl Inner {
     }
 
     fn open_entry(&self, root: &Arc<Root>, put: Arc<Put>, exec: &[u8; 32]) -> Result<Artifact, Miss> {
-        let details = self.details(root, &put)?;
-        self.check_discovered(&details)?;
+        let spilled = self.spilled_details(root, &put)?;
+        if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
+            self.check_discovered(details)?;
+        }
         let opened: Vec<Opened> =
             put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
         self.touch(root, &put, &opened);
@@ -167,7 +169,7 @@ impl Inner {
             fs: self.fs.clone(),
             outputs,
             sources: OnceLock::new(),
-            recorded: Some(details.recipe),
+            spilled,
             label: put.label.clone(),
             made: SystemTime::UNIX_EPOCH + Duration::from_millis(put.made_ms),
             cost: Duration::from_millis(put.cost_ms),
@@ -178,16 +180,15 @@ impl Inner {
         }))
     }
 
-    /// What the entry was made from: in its frame, or in an object of its own.
-    fn details(&self, root: &Arc<Root>, put: &Put) -> Result<Details, Miss> {
-        if let Some(details) = &put.details {
-            return Ok(details.clone());
-        }
-        let output = put.spilled().ok_or(Miss::NeverSeen)?;
+    /// What the entry was made from, if that did not fit its frame and lies in an object of its own.
+    fn spilled_details(&self, root: &Arc<Root>, put: &Put) -> Result<Option<Details>, Miss> {
+        let Some(output) = put.spilled() else {
+            return Ok(None);
+        };
         let digest = ObjectDigest::from_bytes(output.object);
         let opened = self.open_output(root, output)?;
         let bytes = objects::read_all(&opened.output.file).map_err(|_| Miss::ObjectUnreadable(digest))?;
-        Details::of_bytes(&bytes).map_err(|_| Miss::ObjectDamaged(digest))
+        Details::of_bytes(&bytes).map(Some).map_err(|_| Miss::ObjectDamaged(digest))
     }
 
     /// All that the build read beside its sources must be what it was. Only regular files are read.

@@ -189,7 +189,7 @@ impl Store {
                 Err(LoadFailed::Plugin(error)) => return Err(LoadOrBuildError::Load(error)),
                 Err(LoadFailed::Artifact(error)) => {
                     if artifact.was_compiled_by_current_exec() {
-                        self.reject(&artifact);
+                        self.reject(&artifact, "it did not load");
                     }
                     let was_stored = matches!(how, How::Hit | How::Waited);
                     if !was_stored || except.is_some() {

@@ -189,9 +189,9 @@ impl Store {
         self.0.drop_where(DropReason::Forgotten, |root| root.manifest.entries())
     }
 
-    /// Says that an artifact does not load, so that the next request builds it anew. `false` if it had no entry
-    /// (any more) or the store cannot be changed.
-    pub fn reject(&self, artifact: &Artifact) -> bool {
+    /// Says that an artifact does not load, so that the next request builds it anew; `why` is recorded for
+    /// people. `false` if it had no entry (any more) or the store cannot be changed.
+    pub fn reject(&self, artifact: &Artifact, why: &str) -> bool {
         let Some(put) = artifact.put().filter(|_| artifact.is_stored()) else {
             return false;
         };
@@ -200,7 +200,7 @@ impl Store {
             found.retain(|entry| entry.put_id == put.put_id);
             found
         };
-        self.0.drop_where(DropReason::Rejected, of_it).is_ok_and(|dropped| dropped > 0)
+        self.0.drop_where(DropReason::Rejected(shortened(why)), of_it).is_ok_and(|dropped| dropped > 0)
     }
 
     /// All entries, in the order of adding. A snapshot: what is added meanwhile may be missing.
@@ -235,6 +235,13 @@ impl Store {
     pub(crate) fn compact_now(&self) -> bool {
         let root = self.0.root().ok().flatten();
         root.is_some_and(|root| matches!(root.manifest.compact(), Ok(crate::manifest::Compacted::Yes)))
+    }
+
+    #[cfg(any(test, fuzzing, feature = "__sim"))]
+    pub(crate) fn sweep_now(&self) {
+        if let Ok(Some(root)) = self.0.root() {
+            self.0.sweep(&root).litter(&root.dir);
+        }
     }
 
     /// Closes the handle and all its clones: later finds miss, later adds are skipped. Artifacts stay usable.
@@ -354,7 +361,7 @@ impl Inner {
             NoView::Foreign => StoreError::Newer { path: root.path.clone() },
         })?;
         let entries = which(&root);
-        self.sweep(&root).drop_entries(&entries, reason).map_err(|skip| StoreError::Io {
+        self.sweep(&root).drop_entries(&entries, &reason).map_err(|skip| StoreError::Io {
             action: "drop entries of",
             path: root.path.clone(),
             source: std::io::Error::other(skip.to_string()),
@@ -375,4 +382,10 @@ fn skip_of(error: OpenError) -> Skip {
         }
         other => Skip::Disabled(other.to_string()),
     }
+}
+
+/// As much of a text for people as a record has room for.
+fn shortened(text: &str) -> String {
+    const BYTES_MAX: usize = 512;
+    text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= BYTES_MAX).map(|(_, c)| c).collect()
 }

@@ -107,26 +107,8 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if let Scratch::Staging { v1, name, dir, .. } = self {
             // Litter at worst: the next sweep takes it.
-            let _ = empty(dir, DEPTH_MAX);
+            let _ = dir.empty();
             let _ = v1.remove_dir(name);
         }
     }
-}
-
-/// A build that nests deeper than this leaves litter.
-const DEPTH_MAX: usize = 64;
-
-/// Removes all that a directory holds, following no link.
-pub(super) fn empty(dir: &Dir, depth: usize) -> io::Result<()> {
-    for name in dir.list()? {
-        let path = Path::new(&name);
-        let is_dir = dir.stat(path)?.kind == crate::fs::Kind::Dir;
-        if is_dir && depth > 0 {
-            empty(&dir.open_dir(path)?, depth - 1)?;
-            dir.remove_dir(path)?;
-        } else {
-            dir.unlink(path)?;
-        }
-    }
-    Ok(())
 }

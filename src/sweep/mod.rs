@@ -4,6 +4,8 @@
 //! while it is leased. Leases protect, not clocks; that young objects stay is a courtesy to paths handed out
 //! without a lease.
 
+mod litter;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -64,7 +66,7 @@ impl Sweep<'_> {
         let victims: Vec<_> = entries.into_iter().filter(|put| victims.contains(&put.put_id)).collect();
         let files = self.limits.max_files;
         let reason = if count > files { DropReason::MaxFiles } else { DropReason::MaxBytes };
-        self.drop_entries(&victims, reason)?;
+        self.drop_entries(&victims, &reason)?;
         Ok(victims.len())
     }
 
@@ -100,9 +102,9 @@ impl Sweep<'_> {
 
     /// Drops entries, then removes the objects that nothing names any more. On a disk so full that not even a
     /// DROP fits, objects go first: their entries are misses from then on.
-    pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: DropReason) -> Result<(), Skip> {
+    pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: &DropReason) -> Result<(), Skip> {
         for put in entries {
-            let dropped = Record::Drop(Dropped { put_id: put.put_id, reason });
+            let dropped = Record::Drop(Dropped { put_id: put.put_id, reason: reason.clone() });
             match self.manifest.append(&dropped).map_err(Skip::from) {
                 Ok(_) => {}
                 Err(Skip::NoSpace) => {

@@ -1,0 +1,74 @@
+//! What killed processes leave behind: staged files and builds, lock files of builds, objects without an entry.
+//!
+//! Everything staged or in flight is locked by its owner while that lives (I12): what can be locked exclusively
+//! is nobody's. Names that are not of our making are not touched (I20). Runs after a compaction, which is seldom;
+//! it lists 259 directories and opens nothing that an entry names.
+
+use std::{io, path::Path};
+
+use super::{Sweep, Unnamed};
+use crate::{
+    fs::{Access, Dir, Lock, Stat},
+    layout::{self, Litter},
+};
+
+impl Sweep<'_> {
+    /// Removes litter, as far as it is nobody's. What fails is found again next time.
+    pub(crate) fn litter(&self, v1: &Dir) {
+        for dir in [layout::STAGING, layout::INFLIGHT] {
+            for found in names_in(v1, dir.as_ref()).iter().filter_map(|name| Litter::parse(dir, name)) {
+                // One that is in use, or went meanwhile, is not ours to clear.
+                let _ = match found {
+                    Litter::File(path) => reap_file(v1, &path),
+                    Litter::Dir(path) => reap_dir(v1, &path),
+                };
+            }
+        }
+        self.orphans(v1);
+    }
+
+    /// Objects that no entry names: an add that was killed before its PUT, an eviction cut short.
+    fn orphans(&self, v1: &Dir) {
+        if self.manifest.is_partly_unknown() || self.manifest.refresh().is_err() {
+            return;
+        }
+        let named = self.named(None);
+        for first in 0..layout::SHARDS {
+            let shard = layout::shard(first as u8);
+            let objects =
+                names_in(v1, &shard).into_iter().filter_map(|name| layout::object_named(first as u8, &name));
+            let orphans = objects.filter(|object| !named.contains_key(object));
+            let len = |object: &[u8; 32]| {
+                v1.stat(&layout::object(&crate::digest::ObjectDigest::from_bytes(*object)))
+                    .map_or(0, |stat| stat.len)
+            };
+            self.pending().extend(orphans.map(|object| Unnamed { object, len: len(&object) }));
+        }
+        self.remove_unnamed();
+    }
+}
+
+fn names_in(v1: &Dir, dir: &Path) -> Vec<std::ffi::OsString> {
+    v1.open_dir(dir).and_then(|dir| dir.list()).unwrap_or_default()
+}
+
+fn reap_file(v1: &Dir, path: &Path) -> io::Result<()> {
+    let file = v1.open(path, Access::Read)?;
+    if file.try_lock(Lock::Exclusive)? && leads_to(v1, path, &file.stat()?) {
+        v1.unlink(path)?;
+    }
+    Ok(())
+}
+
+fn reap_dir(v1: &Dir, path: &Path) -> io::Result<()> {
+    let dir = v1.open_dir(path)?;
+    if dir.try_lock(Lock::Exclusive)? && leads_to(v1, path, &dir.stat_self()?) {
+        dir.empty()?;
+        v1.remove_dir(path)?;
+    }
+    Ok(())
+}
+
+fn leads_to(v1: &Dir, path: &Path, stat: &Stat) -> bool {
+    v1.stat(path).is_ok_and(|named| named.same_inode(stat))
+}
