@@ -182,7 +182,16 @@ impl Config {
         ConfigBuilder(self.clone())
     }
 
-    /// The directory of the store, as it was given.
+    /// This, with the directory taken from the working directory of this moment.
+    pub(crate) fn made_absolute(mut self) -> Config {
+        // Fails for an empty path alone, which opening will refuse.
+        if let Ok(dir) = std::path::absolute(&self.dir) {
+            self.dir = dir;
+        }
+        self
+    }
+
+    /// The directory of the store: as it was given, and absolute in the configuration of an open store.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -3,7 +3,10 @@
 //! Keeps I6 (a bad frame hides only itself; no frame in progress is skipped for good). Knows nothing of other
 //! logs: who reads which is decided in [`super::view`].
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     error::Trouble,
@@ -60,8 +63,9 @@ impl Log {
         let file = match dir.open(&path, access) {
             Ok(file) => file,
             Err(error) if fs::is_wrong_kind(&error) => return Ok(Opened::BadHeader),
-            // Our own store and we may not read it: damage like any other. Opened for reading only, it is loud.
-            Err(error) if access == Access::Append && error.kind() == io::ErrorKind::PermissionDenied => {
+            // Not even readable: in a store of our own that is damage like any other. Opened for reading it is
+            // loud, and where only writing is forbidden the store is opened for reading.
+            Err(error) if access == Access::Append && is_unreadable(dir, &path, &error) => {
                 return Ok(Opened::BadHeader);
             }
             Err(error) => return Err(Trouble::of("open", &path)(error)),
@@ -170,6 +174,11 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<(), Trouble> {
         self.file.sync().map_err(|error| Trouble::of("sync", &self.path())(error))
     }
+}
+
+fn is_unreadable(dir: &Dir, path: &Path, error: &io::Error) -> bool {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    denied(error) && dir.open(path, Access::Read).is_err_and(|error| denied(&error))
 }
 
 /// What became of an append.

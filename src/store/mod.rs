@@ -139,6 +139,8 @@ impl Store {
         if config.mode() == Mode::Off {
             return Ok(Store::new(fs, config, Some("its mode is off".into()), None));
         }
+        // Relative to the working directory of this moment, also when the store is made or opened anew later.
+        let config = config.made_absolute();
         let root = Root::open(&fs, &config)?;
         Ok(Store::new(fs, config, None, root))
     }
@@ -174,7 +176,7 @@ impl Store {
         let trouble = inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
             Some(trouble) => Status::Degraded(trouble.clone()),
-            None if inner.config.readonly() => Status::ReadOnly,
+            None if inner.config.readonly() || inner.is_read_only() => Status::ReadOnly,
             None => Status::Ready,
         }
     }
@@ -260,6 +262,12 @@ impl Inner {
         self.disabled.clone()
     }
 
+    /// Whether the directory could only be opened for reading.
+    fn is_read_only(&self) -> bool {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        root.as_ref().is_some_and(|root| root.access == Access::Read)
+    }
+
     /// The open directory, opened now if somebody made it meanwhile; `Ok(None)` while it does not exist.
     fn root(&self) -> Result<Option<Arc<Root>>, OpenError> {
         if self.disabled.is_some() || self.closed.load(Ordering::Acquire) {
@@ -282,11 +290,11 @@ impl Inner {
             return Err(Skip::ReadOnly);
         }
         if let Some(root) = self.root().map_err(skip_of)? {
-            return Ok(root);
+            return root.for_writing(&self.fs, &self.config);
         }
         let made = Root::make(&self.fs, &self.config)?;
         *self.root.write().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-        Ok(made)
+        made.for_writing(&self.fs, &self.config)
     }
 
     fn root_or_disabled(&self) -> Result<Option<Arc<Root>>, StoreError> {

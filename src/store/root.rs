@@ -6,11 +6,14 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{
-    config::{Config, Trust},
+    config::{Config, Durability, Trust},
     error::{OpenError, Skip, Trouble},
     fs::{Access, Ancestors, Dir, Fs, Kind, Stat},
     layout,
@@ -27,6 +30,7 @@ pub(super) struct Root {
     pub(super) access: Access,
     pub(super) objects: Objects,
     pub(super) manifest: Manifest,
+    is_tree_durable: AtomicBool,
 }
 
 impl Root {
@@ -50,18 +54,54 @@ impl Root {
     }
 
     fn of_dir(fs: &Fs, config: &Config, path: PathBuf, dir: Dir) -> Result<Arc<Root>, OpenError> {
-        let access = if config.readonly() { Access::Read } else { Access::Append };
         let dir = Arc::new(dir);
+        let mut access = if config.readonly() { Access::Read } else { Access::Append };
+        let open = |access| Manifest::open(fs, dir.clone(), access, config.durability());
+        let manifest = match open(access) {
+            // A read-only mount, or a store that this user may only read: finding still works.
+            Err(NoView::Trouble(trouble)) if access == Access::Append && forbids_writing(&trouble.source) => {
+                access = Access::Read;
+                open(access)
+            }
+            opened => opened,
+        };
+        let manifest = manifest.map_err(|none| match none {
+            NoView::Foreign => OpenError::Newer { path: path.clone() },
+            NoView::Trouble(Trouble { action, path: below, source }) => {
+                unreadable(action, &path.join(below), source)
+            }
+        })?;
         let boot = config.boot_id().or_else(|| fs.boot_id());
-        let manifest =
-            Manifest::open(fs, dir.clone(), access, config.durability()).map_err(|none| match none {
-                NoView::Foreign => OpenError::Newer { path: path.clone() },
-                NoView::Trouble(Trouble { action, path: below, source }) => {
-                    unreadable(action, &path.join(below), source)
-                }
-            })?;
         let objects = Objects::new(fs, dir.clone(), access, config.durability(), boot);
-        Ok(Arc::new(Root { path, dir, access, objects, manifest }))
+        Ok(Arc::new(Root { path, dir, access, objects, manifest, is_tree_durable: AtomicBool::new(false) }))
+    }
+
+    /// Makes durable what every entry rests on: the names of the directories from `/` to the shards. A handle
+    /// that promises durability may have found a store that others made without.
+    fn sync_tree(&self, fs: &Fs) -> Result<(), Trouble> {
+        let objects = Path::new(layout::OBJECTS);
+        let opened = self.dir.open_dir(objects).map_err(Trouble::of("open", objects))?;
+        opened.sync().map_err(Trouble::of("sync", objects))?;
+        for path in self.path.ancestors() {
+            match fs.open_root(path) {
+                // Not ours to read, so not made by a store.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                opened => opened.and_then(|dir| dir.sync()).map_err(Trouble::of("sync", path))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`open`](Root::open), for adding.
+    pub(super) fn for_writing(self: Arc<Root>, fs: &Fs, config: &Config) -> Result<Arc<Root>, Skip> {
+        if self.access == Access::Read {
+            return Err(Skip::ReadOnly);
+        }
+        if config.durability() == Durability::Sync && !self.is_tree_durable.load(Ordering::Acquire) {
+            self.sync_tree(fs)?;
+            self.is_tree_durable.store(true, Ordering::Release);
+        }
+        Ok(self)
     }
 
     /// Makes the directory tree, each part where it is missing, and opens it.
@@ -80,9 +120,6 @@ impl Root {
         for first in 0..layout::SHARDS {
             make_dir(&dir, &layout::shard(first as u8))?;
         }
-        if config.durability() == crate::config::Durability::Sync {
-            dir.sync_fs().map_err(Trouble::of("sync", &resolved))?;
-        }
         // Judged anew: what was made must be what is trusted.
         Root::open(fs, config)
             .map_err(as_skip)?
@@ -93,6 +130,10 @@ impl Root {
     pub(super) fn sync(&self) -> Result<(), Trouble> {
         self.dir.sync_fs().map_err(Trouble::of("sync", &self.path))
     }
+}
+
+fn forbids_writing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn make_dir(below: &Dir, path: &Path) -> Result<(), Trouble> {
