@@ -112,6 +112,12 @@ impl Disk {
         Disk { state: Arc::new(Mutex::new(state)), origin }
     }
 
+    /// How many handles share this disk.
+    #[cfg(test)]
+    pub(super) fn handles(&self) -> usize {
+        Arc::strong_count(&self.state)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -11,6 +11,7 @@ pub(super) const EIO: i32 = 5;
 pub(super) const EBADF: i32 = 9;
 pub(super) const EACCES: i32 = 13;
 pub(super) const EEXIST: i32 = 17;
+pub(super) const ENODEV: i32 = 19;
 pub(super) const ENOTDIR: i32 = 20;
 pub(super) const EISDIR: i32 = 21;
 pub(super) const EINVAL: i32 = 22;

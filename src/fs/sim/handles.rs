@@ -5,11 +5,14 @@
 use super::{
     super::{Access, Lock, Map, Stat, Time},
     disk::{Mode, State},
-    errno::{EBADF, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESPIPE, dead, errno, fail},
+    errno::{
+        EBADF, EEXIST, EINVAL, EISDIR, ENODEV, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESPIPE, dead, errno, fail,
+    },
     faults::Verb,
     inode::{Body, DirBody, FileBody, Index, Meta},
     process::{Call, Process},
     volume::{READ, Volume, WRITE},
+    walk::plain,
 };
 use std::{
     ffi::OsString,
@@ -155,7 +158,7 @@ impl Dir {
 
     pub(crate) fn stat(&self, rel: &Path) -> io::Result<Stat> {
         self.0.step_at(Verb::Stat, rel, |state, user| {
-            let found = state.volume.place(self.0.index, rel, user)?.index;
+            let found = state.volume.place_through(self.0.index, rel, user)?.index;
             state.volume.stat(found.ok_or_else(|| errno(ENOENT))?)
         })
     }
@@ -282,6 +285,9 @@ impl File {
     /// kernel would raise SIGBUS at the first touch.
     pub(crate) fn map(&self, len: u64) -> io::Result<Map> {
         self.0.step(Verb::Map, |state| {
+            if state.volume.dir(self.0.index).is_ok() {
+                return fail(ENODEV);
+            }
             let bytes = state.volume.bytes(self.0.index)?;
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             match bytes.get(..len) {
@@ -329,9 +335,10 @@ impl Volume {
 
     /// Gives an inode another name, unless that is taken.
     fn rename(&mut self, from: (Index, &Path), to: (Index, &Path), user: u32) -> io::Result<()> {
-        let old = self.place(from.0, from.1, user)?;
+        plain(to.1)?;
+        let old = self.place_through(from.0, from.1, user)?;
+        let new = self.place_through(to.0, to.1, user)?;
         let index = old.index.ok_or_else(|| errno(ENOENT))?;
-        let new = self.place(to.0, to.1, user)?;
         if new.index.is_some() {
             return fail(EEXIST);
         }

@@ -56,12 +56,12 @@ impl Controller {
         let mut report = Report { turns: Vec::new(), is_complete: false };
         thread::scope(|scope| {
             // If `choose` panics, the threads must not wait for ever.
-            let open_doors = OpenDoors(&room);
+            let mut open_doors = OpenDoors { room: &room, processes: Vec::new() };
             let mut threads = Vec::new();
             for (number, body) in bodies.into_iter().enumerate() {
                 let seat = Seat { room: room.clone(), number };
                 let process = Process::start(&self.disk, USER, Some(seat.clone()));
-                lock(&room.board).processes.push(process.clone());
+                open_doors.processes.push(process.clone());
                 threads.push(scope.spawn(move || {
                     let _ended = Leaving(seat);
                     body(process);
@@ -93,7 +93,6 @@ struct Board {
     phases: Vec<Phase>,
     stopped: Vec<bool>,
     yielded: Vec<bool>,
-    processes: Vec<Process>,
     /// All doors are open: the run is over, and who is left is dead.
     is_over: bool,
 }
@@ -110,7 +109,6 @@ impl Room {
             phases: vec![Phase::Running; count],
             stopped: vec![false; count],
             yielded: vec![false; count],
-            processes: Vec::new(),
             is_over: false,
         };
         Room { board: Mutex::new(board), bells: (0..=count).map(|_| Condvar::new()).collect() }
@@ -168,21 +166,20 @@ impl Board {
     }
 }
 
-/// Ends a run: kills who is left and lets all threads run out.
-struct OpenDoors<'a>(&'a Room);
+/// Ends a run: kills who is left and lets all threads run out. The processes are kept here and not in the
+/// room, which each of them holds: a finished run must not keep its disk.
+struct OpenDoors<'a> {
+    room: &'a Room,
+    processes: Vec<Process>,
+}
 
 impl Drop for OpenDoors<'_> {
     fn drop(&mut self) {
-        let processes = {
-            let board = lock(&self.0.board);
-            let left = |(number, process): (usize, &Process)| {
-                (board.phases[number] != Phase::Ended).then(|| process.clone())
-            };
-            board.processes.iter().enumerate().filter_map(left).collect::<Vec<_>>()
-        };
-        processes.iter().for_each(Process::kill);
-        lock(&self.0.board).is_over = true;
-        self.0.bells.iter().for_each(Condvar::notify_all);
+        let phases = lock(&self.room.board).phases.clone();
+        let left = self.processes.iter().zip(phases).filter(|(_, phase)| *phase != Phase::Ended);
+        left.for_each(|(process, _)| process.kill());
+        lock(&self.room.board).is_over = true;
+        self.room.bells.iter().for_each(Condvar::notify_all);
     }
 }
 

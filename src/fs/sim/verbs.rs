@@ -3,7 +3,7 @@
 use super::{
     super::{Access, Ancestors, Stat},
     disk::{Mode, State},
-    errno::{EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, EROFS, fail},
+    errno::{EEXIST, EISDIR, ENOENT, ENOTDIR, EPERM, EROFS, fail},
     faults::Verb,
     handles::{Dir, File},
     inode::{Body, DirBody, FileBody, Index, Meta},
@@ -54,7 +54,8 @@ impl Process {
         self.step(Call::new(Verb::Ancestors, path), |state, _| {
             let trail = state.volume.follow(path, state.user(self.id))?;
             if trail.missing.iter().any(|name| name == "..") {
-                return fail(EINVAL);
+                let what = "`..` behind a directory that does not exist";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
             let mut resolved = trail.found.last().map_or_else(PathBuf::new, |(path, _)| path.clone());
             resolved.extend(&trail.missing);

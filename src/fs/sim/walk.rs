@@ -55,18 +55,9 @@ impl Volume {
     /// Finds a name below a directory. `..`, `.`, empty components and absolute paths are refused as `fs/os`
     /// refuses them; symlinks on the way are `ELOOP`. The last component may be missing or a symlink.
     pub(super) fn place(&self, dir: Index, rel: &Path, user: u32) -> io::Result<Place> {
-        let mut names: Vec<&OsStr> = Vec::new();
-        for name in rel.as_os_str().as_bytes().split(|&byte| byte == b'/') {
-            match name {
-                b"" | b"." | b".." => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "not a plain path below a directory",
-                    ));
-                }
-                name if name.len() > NAME_BYTES_MAX => return fail(ENAMETOOLONG),
-                name => names.push(OsStr::from_bytes(name)),
-            }
+        let mut names = plain(rel)?;
+        if names.iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return fail(ENAMETOOLONG);
         }
         let Some(last) = names.pop() else { return fail(ENOENT) };
         let mut dir = dir;
@@ -81,6 +72,40 @@ impl Volume {
         }
         self.may(dir, user, SEARCH)?;
         Ok(Place { dir, name: last.into(), index: self.lookup(dir, last)? })
+    }
+
+    /// As [`Volume::place`], but symlinks on the way are followed: what `fs/os` does for `stat` and `rename`,
+    /// where it hands the whole path to the kernel.
+    pub(super) fn place_through(&self, dir: Index, rel: &Path, user: u32) -> io::Result<Place> {
+        let mut names = plain(rel)?;
+        if names.iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return fail(ENAMETOOLONG);
+        }
+        let Some(last) = names.pop() else { return fail(ENOENT) };
+        let mut todo: Vec<OsString> = names.iter().rev().map(|name| (*name).to_owned()).collect();
+        let (mut dir, mut symlinks) = (dir, 0);
+        while let Some(name) = todo.pop() {
+            let body = self.dir(dir)?;
+            self.may(dir, user, SEARCH)?;
+            let child = match name.as_bytes() {
+                b"/" => Some(ROOT),
+                b".." => Some(body.parent.unwrap_or(dir)),
+                _ => body.live.get(&*name).copied(),
+            };
+            let child = child.ok_or_else(|| errno(ENOENT))?;
+            if let Body::Symlink(target) = &self.inode(child)?.body {
+                symlinks += 1;
+                if symlinks > SYMLINKS_MAX {
+                    return fail(ELOOP);
+                }
+                todo.extend(pieces(target));
+            } else {
+                dir = child;
+            }
+        }
+        let index = self.lookup(dir, last)?;
+        self.may(dir, user, SEARCH)?;
+        Ok(Place { dir, name: last.into(), index })
     }
 
     /// What a relative path leads to; a symlink at its end is refused.
@@ -131,15 +156,15 @@ impl Volume {
         if piece == "/" {
             return Ok(Look::Top);
         }
-        if piece == ".." {
-            return Ok(Look::Up);
-        }
         if piece.len() > NAME_BYTES_MAX {
             return fail(ENAMETOOLONG);
         }
         let (path, at) = trail.found.last().ok_or_else(|| errno(ENOENT))?;
         if self.dir(*at).is_err() {
             return Ok(Look::Nothing);
+        }
+        if piece == ".." {
+            return Ok(Look::Up);
         }
         self.may(*at, user, SEARCH)?;
         let Some(index) = self.lookup(*at, piece)? else { return Ok(Look::Nothing) };
@@ -190,6 +215,16 @@ enum Look {
     At(PathBuf, Index),
     Symlink(Arc<Path>),
     Nothing,
+}
+
+/// The names in a path that is plain: neither absolute nor with `.`, `..` or empty components.
+pub(super) fn plain(rel: &Path) -> io::Result<Vec<&OsStr>> {
+    let names = rel.as_os_str().as_bytes().split(|&byte| byte == b'/');
+    let names: Vec<&OsStr> = names.map(OsStr::from_bytes).collect();
+    if names.iter().any(|name| ["", ".", ".."].iter().any(|dots| name == dots)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain path below a directory"));
+    }
+    Ok(names)
 }
 
 /// The components of a path, last first, `/` and `..` among them.

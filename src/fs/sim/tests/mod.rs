@@ -4,6 +4,7 @@ mod faults;
 mod power;
 mod schedule;
 mod speed;
+mod twin;
 mod verbs;
 
 use super::{Dir, Disk, File, Process};

@@ -199,3 +199,20 @@ fn a_panic_of_a_body_reaches_the_test() {
 fn a_panic_of_the_choice_does_not_leave_threads_waiting() {
     run_two(|_| panic!("no such choice"));
 }
+
+#[test]
+fn a_run_leaves_nothing_behind_in_memory() {
+    let token = Arc::new(());
+    for _ in 0..3 {
+        let token = token.clone();
+        let body = |process: Process| {
+            process.stop_after(1);
+            let _held = (token, process.open_root(at("/")));
+        };
+        Controller::new(&log_disk()).run(vec![Box::new(body), appender("b", 1)], |_| 0);
+    }
+    assert_eq!(Arc::strong_count(&token), 1);
+    let disk = log_disk();
+    Controller::new(&disk).run(vec![appender("a", 1), appender("b", 1)], |_| 0);
+    assert_eq!(disk.handles(), 1, "a finished run still holds the disk");
+}
