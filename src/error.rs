@@ -287,6 +287,16 @@ impl From<Trouble> for Skip {
     }
 }
 
+impl Skip {
+    /// Whether something is wrong with the store, and not only with this add.
+    pub(crate) fn is_trouble(&self) -> bool {
+        matches!(
+            self,
+            Skip::NoSpace | Skip::NoPermission(_) | Skip::Newer | Skip::Io { .. } | Skip::Disabled(_)
+        )
+    }
+}
+
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

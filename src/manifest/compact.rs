@@ -55,8 +55,7 @@ impl Manifest {
         let next = highest + 1;
         self.make_log(next)?;
         self.seal_below(next, state)?;
-        let listed = view::names_in(own)?;
-        let Some(mut inputs) = View::load_below(own, &listed, next, &mut state.window)? else {
+        let Some((listed, mut inputs)) = inputs_below(own, next, &mut state.window)? else {
             return Ok(Compacted::Not);
         };
         if inputs.unknown || inputs.current.is_some() {
@@ -87,6 +86,25 @@ impl Manifest {
         }
         Err(Refused::Busy)
     }
+}
+
+/// The listing that says what goes into the segment, and all of it read. The names must not have changed in
+/// between, and a gap in the numbers counts as damage only after several looks [m].
+fn inputs_below(
+    dir: &Dir,
+    limit: u64,
+    window: &mut Vec<u8>,
+) -> Result<Option<(Vec<ManifestName>, View)>, Refused> {
+    let mut listed = view::names_in(dir)?;
+    for look in 0..=view::LOOKS_AT_A_GAP {
+        let inputs = View::load_below(dir, &listed, limit, look == view::LOOKS_AT_A_GAP, window)?;
+        let now = view::names_in(dir)?;
+        match inputs {
+            Some(inputs) if now == listed => return Ok(Some((listed, inputs))),
+            _ => listed = now,
+        }
+    }
+    Ok(None)
 }
 
 /// Frames stand in order of last use, so that what is used together lies together; places in the order of

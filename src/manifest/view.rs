@@ -22,7 +22,7 @@ use crate::{
 /// between two listings.
 const LOOKS_MAX: usize = 200;
 /// After so many looks at the same names a gap in the numbers is damage and not a listing torn by a rename.
-const LOOKS_AT_A_GAP: usize = 4;
+pub(super) const LOOKS_AT_A_GAP: usize = 4;
 
 /// Why there is no view.
 #[derive(Debug)]
@@ -84,10 +84,11 @@ impl View {
         dir: &Dir,
         names: &[ManifestName],
         limit: u64,
+        gaps_are_damage: bool,
         window: &mut Vec<u8>,
     ) -> Result<Option<View>, NoView> {
         let below: Vec<_> = names.iter().copied().filter(|name| name.last() < limit).collect();
-        look(dir, &below, Access::Read, window, true)
+        look(dir, &below, Access::Read, window, gaps_are_damage)
     }
 
     /// Entries under this source digest, newest first.

@@ -144,6 +144,10 @@ impl Inner {
     ) -> Result<Committed, NotAdded> {
         let added = self.add_uncounted(sources, outputs, discovered);
         self.counters.added(&added);
+        self.note(match &added {
+            Err(NotAdded::Skipped(skip)) if skip.is_trouble() => Some(skip),
+            _ => None,
+        });
         added
     }
 

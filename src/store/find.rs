@@ -1,6 +1,7 @@
 //! Finding: sources to artifact. Never an error: every anomaly is a miss with its reason (I5).
 
 use std::{
+    collections::HashMap,
     fmt, io,
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -62,6 +63,9 @@ impl fmt::Display for Miss {
     }
 }
 
+/// What discovered inputs hold now, by path; `None` for what cannot be digested.
+type KnownInputs = HashMap<Vec<u8>, Option<ObjectDigest>>;
+
 /// An output ready to be handed out.
 struct Opened {
     output: HeldOutput,
@@ -104,10 +108,14 @@ impl Inner {
     pub(super) fn find(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
         let found = self.find_uncounted(sources, except);
         self.counters.found(&found);
+        self.note(match &found {
+            Err(Miss::Unreadable(why)) => Some(why),
+            _ => None,
+        });
         found
     }
 
-    fn find_uncounted(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+    pub(super) fn find_uncounted(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
         let found = self.find_once(sources, except);
         // Gone is also what a store looks like that was deleted under this handle: then look at the path.
         let may_be_deleted = matches!(found, Err(Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec));
@@ -128,7 +136,7 @@ impl Inner {
             return Err(Miss::Disabled(why));
         }
         let root = self.root().map_err(|error| Miss::Unreadable(error.to_string()))?.ok_or(Miss::Absent)?;
-        let exec = self.noted(self.exec()).map_err(Miss::Unreadable)?;
+        let exec = self.exec().map_err(Miss::Unreadable)?;
         root.manifest.refresh().map_err(|none| match none {
             NoView::Trouble(trouble) => Miss::Unreadable(trouble.to_string()),
             NoView::Foreign => Miss::Unreadable("a later version wrote it".into()),
@@ -137,21 +145,29 @@ impl Inner {
         puts.retain(|put| Some(put.put_id) != except);
         let (own, other) = partition(puts, &exec);
         let others_count = self.config.try_old_cache_with_new_exec();
-        let mut miss = if other.is_empty() || others_count { Miss::NeverSeen } else { Miss::OtherExec };
+        let none = if other.is_empty() || others_count { Miss::NeverSeen } else { Miss::OtherExec };
         let others = other.into_iter().filter(|_| others_count);
+        let mut inputs = HashMap::new();
+        let mut newest = None;
         for put in own.into_iter().chain(others) {
-            match self.open_entry(&root, put, &exec) {
+            match self.open_entry(&root, put, &exec, &mut inputs) {
                 Ok(artifact) => return Ok(artifact),
-                Err(reason) => miss = reason,
+                Err(reason) => newest = newest.or(Some(reason)),
             }
         }
-        Err(miss)
+        Err(newest.unwrap_or(none))
     }
 
-    fn open_entry(&self, root: &Arc<Root>, put: Arc<Put>, exec: &[u8; 32]) -> Result<Artifact, Miss> {
+    fn open_entry(
+        &self,
+        root: &Arc<Root>,
+        put: Arc<Put>,
+        exec: &[u8; 32],
+        inputs: &mut KnownInputs,
+    ) -> Result<Artifact, Miss> {
         let spilled = self.spilled_details(root, &put)?;
         if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
-            self.check_discovered(details)?;
+            self.check_discovered(details, inputs)?;
         }
         let opened: Vec<Opened> =
             put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
@@ -191,13 +207,21 @@ impl Inner {
         Details::of_bytes(&bytes).map(Some).map_err(|_| Miss::ObjectDamaged(digest))
     }
 
-    /// All that the build read beside its sources must be what it was. Only regular files are read.
-    fn check_discovered(&self, details: &Details) -> Result<(), Miss> {
+    /// All that the build read beside its sources must be what it was. Only regular files are read, and each
+    /// once in one find, however many entries of the key name it.
+    fn check_discovered(&self, details: &Details, inputs: &mut KnownInputs) -> Result<(), Miss> {
         for input in &details.discovered {
-            let path = PathBuf::from(fs::text_of(&input.path));
-            let digest = sources::digest_path(&self.fs, self.memo(), &path);
-            if !digest.is_ok_and(|digest| *digest.as_bytes() == input.digest) {
-                return Err(Miss::InputChanged(path));
+            let path = || PathBuf::from(fs::text_of(&input.path));
+            let now = match inputs.get(&input.path) {
+                Some(known) => *known,
+                None => {
+                    let now = sources::digest_path(&self.fs, self.memo(), &path()).ok();
+                    inputs.insert(input.path.clone(), now);
+                    now
+                }
+            };
+            if now.is_none_or(|now| *now.as_bytes() != input.digest) {
+                return Err(Miss::InputChanged(path()));
             }
         }
         Ok(())
@@ -223,6 +247,10 @@ impl Inner {
             && lease.len() == output.len
             && root.objects.is_vouched(&digest, &lease, &output.stamp);
         let (lease, stamp) = if trusted { (lease, None) } else { self.prove(root, &digest, lease)? };
+        if lease.len() != output.len {
+            // The bytes are those of their name; it is the entry that is wrong about them.
+            return Err(Miss::ObjectDamaged(digest));
+        }
         let output = HeldOutput {
             name: fs::text_of(&output.name),
             place: layout::object(&digest),

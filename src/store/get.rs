@@ -3,7 +3,7 @@
 //! find; else enter the flight of this key (`flight`), find again, build in scratch, add, leave the flight.
 //! Trouble with the store never hides a successful build: the artifact then owns its scratch directory.
 
-use std::{cell::RefCell, fmt, io, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Inner, Store, artifact::Artifact, build::Build};
 use crate::{
@@ -98,16 +98,20 @@ impl Busy {
     }
 }
 
+/// What a flight is about: the directory of the store, the exec id and the sources.
+type FlightKey = (PathBuf, [u8; 32], SourceDigest);
+
 thread_local! {
-    /// What this thread is building: a build that asks for its own key would wait for itself.
-    static BUILDING: RefCell<Vec<(usize, SourceDigest)>> = const { RefCell::new(Vec::new()) };
+    /// What this thread is building: a build that asks for its own key, through whatever handle, would wait for
+    /// itself.
+    static BUILDING: RefCell<Vec<FlightKey>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Takes the key off the list also when the build panics.
 struct Building;
 
 impl Building {
-    fn enter(key: (usize, SourceDigest)) -> Option<Building> {
+    fn enter(key: FlightKey) -> Option<Building> {
         BUILDING.with_borrow_mut(|building| {
             let is_new = !building.contains(&key);
             if is_new {
@@ -148,10 +152,6 @@ impl Store {
         build: impl FnOnce(&mut Build) -> Result<(), E>,
         except: Option<PutId>,
     ) -> Result<Got, BuildError<E>> {
-        let key = (Arc::as_ptr(&self.0) as usize, sources.digest());
-        let Some(_building) = Building::enter(key) else {
-            return Err(BuildError::Recursive(sources.digest()));
-        };
         if self.0.config.mode() != Mode::Refresh {
             match self.0.find(sources, except) {
                 Ok(artifact) => return Ok(Got { artifact, how: How::Hit }),
@@ -161,6 +161,11 @@ impl Store {
                 Err(_) => {}
             }
         }
+        let exec = self.0.exec().unwrap_or_default();
+        let key = (self.0.config.dir().to_owned(), exec, sources.digest());
+        let Some(_building) = Building::enter(key) else {
+            return Err(BuildError::Recursive(sources.digest()));
+        };
         let wait_max = self.0.config.build_wait_max();
         let claim = self.0.clone().claim_missing(sources, wait_max, except);
         let mut claimed = match claim.map_err(BuildError::NoScratch)? {
@@ -251,10 +256,15 @@ impl Inner {
         ticket: Ticket,
         except: Option<PutId>,
     ) -> io::Result<Claim> {
-        if self.config.mode() != Mode::Refresh
-            && let Ok(artifact) = self.find(sources, except)
-        {
-            return Ok(Claim::Hit(artifact));
+        if self.config.mode() != Mode::Refresh {
+            // The miss that led here was counted already.
+            let found = self.find_uncounted(sources, except);
+            if found.is_ok() {
+                self.counters.found(&found);
+            }
+            if let Ok(artifact) = found {
+                return Ok(Claim::Hit(artifact));
+            }
         }
         Build::new(self, sources, Ok(Some(ticket))).map(Claim::Build)
     }

@@ -95,6 +95,7 @@ struct Inner {
     unnamed: Mutex<Vec<Unnamed>>,
     /// What last went wrong while the store was in use.
     trouble: Mutex<Option<String>>,
+    is_troubled: AtomicBool,
 }
 
 impl Store {
@@ -159,6 +160,7 @@ impl Store {
             uses: AtomicU64::new(0),
             unnamed: Mutex::default(),
             trouble: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
         }))
     }
 
@@ -276,7 +278,7 @@ impl Inner {
         if let Some(root) = &*self.root.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Some(root.clone()));
         }
-        let opened = self.noted(Root::open(&self.fs, &self.config))?;
+        let opened = Root::open(&self.fs, &self.config)?;
         *self.root.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
         Ok(opened)
     }
@@ -320,11 +322,12 @@ impl Inner {
         self.exec.get_or_init(compute).clone()
     }
 
-    /// Keeps what went wrong for `status`, and clears it when the same goes right.
-    fn noted<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
-            result.as_ref().err().map(ToString::to_string);
-        result
+    /// Keeps what went wrong for `status`, and forgets it when something went right.
+    fn note(&self, trouble: Option<&dyn std::fmt::Display>) {
+        if trouble.is_some() || self.is_troubled.load(Ordering::Relaxed) {
+            self.is_troubled.store(trouble.is_some(), Ordering::Relaxed);
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.map(ToString::to_string);
+        }
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<PutId, u64>> {
