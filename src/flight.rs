@@ -11,13 +11,14 @@
 //! Nobody waits in the kernel: a waiter polls, with a deadline, so that a stopped builder costs time and not
 //! a load (I13). Knows neither objects nor the manifest.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 use crate::{
     digest::{Hasher, SourceDigest},
     error::Trouble,
     fs::{Dir, File, Lock},
     layout,
+    sync::Arc,
 };
 
 /// How often the lock file is opened again because its name was removed before it was locked.

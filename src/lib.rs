@@ -16,6 +16,7 @@ mod retention;
 mod sources;
 mod store;
 mod sweep;
+mod sync;
 
 pub use config::{Config, ConfigBuilder, Durability, Exec, Mode, NoCacheDir, Trust, Verify};
 pub use digest::{ObjectDigest, ParseDigestError, SourceDigest};

@@ -9,7 +9,7 @@
 //! 5. unlink the logs of that listing below G, lowest first, then older segments [m]: a reader that listed
 //!    before sees a gap or a missing file, and looks again
 
-use std::{io, sync::Arc};
+use std::io;
 
 use super::{Manifest, Refused, State, View, segment, view};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     format::record::{Put, Record},
     fs::{Access, Dir, Lock},
     layout::ManifestName,
+    sync::Arc,
 };
 
 /// What a compaction did.

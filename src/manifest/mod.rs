@@ -17,10 +17,7 @@ mod segment;
 mod table;
 mod view;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::io;
 
 pub(crate) use self::{compact::Compacted, view::NoView};
 use self::{
@@ -36,6 +33,7 @@ use crate::{
     },
     fs::{Access, Dir, Fs, Lock},
     layout::{self, ManifestName},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Logs are turned into a segment from this size on, so that replaying one costs about 1 ms at open.

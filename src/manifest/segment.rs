@@ -12,10 +12,7 @@
 //! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5).
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,6 +25,7 @@ use crate::{
     },
     fs::{self, Access, Dir, Kind, Map},
     layout::ManifestName,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// What a FOOTER frame fills.

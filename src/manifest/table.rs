@@ -3,10 +3,8 @@
 //! Pure: records in, entries out. The order of the records is the order; no clock is in it (I19). A DROP or
 //! TOUCH affects only the PUT that it names (I9).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use crate::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
 use crate::format::record::{Dropped, Put, PutId, Record, Touch};
 

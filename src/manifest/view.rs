@@ -4,7 +4,7 @@
 //! did not change in between [m]. A reader follows the lowest log in which it has read no SEAL; logs above it
 //! hold nothing yet [m].
 
-use std::{io, sync::Arc};
+use std::io;
 
 use super::{
     log::{self, Log, Read},
@@ -16,6 +16,7 @@ use crate::{
     format::record::Put,
     fs::{Access, Dir},
     layout::ManifestName,
+    sync::Arc,
 };
 
 /// How often a torn look is repeated. One repetition needs a rotation or a compaction in the few microseconds

@@ -7,16 +7,7 @@
 mod remove;
 mod stage;
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, io, path::Path, time::Duration};
 
 pub(crate) use self::{
     remove::{Disposal, Removed},
@@ -29,6 +20,10 @@ use crate::{
     format::record::Stamp,
     fs::{self, Access, Dir, File, Fs, Kind, Lock, Stat, Time},
     layout,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The modification time of every object: any later write moves it off, however coarse the clock.
@@ -157,7 +152,7 @@ impl Objects {
         stamp == *recorded || self.verified().get(digest) == Some(&stamp)
     }
 
-    fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectDigest, Stamp>> {
+    fn verified(&self) -> MutexGuard<'_, HashMap<ObjectDigest, Stamp>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

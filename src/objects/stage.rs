@@ -14,7 +14,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
 };
 
 use super::{CHUNK_BYTES, Lease, OBJECT_MTIME, Objects, Unopened, Verified, hash_of};
@@ -25,6 +24,7 @@ use crate::{
     format::record::Stamp,
     fs::{Access, Dir, File, Kind, Lock},
     layout,
+    sync::{Arc, atomic::Ordering},
 };
 
 /// How often publishing starts again because the name was taken and then free.

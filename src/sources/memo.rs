@@ -5,11 +5,14 @@
 //! it was digested ([`Fingerprint`]): such a file is read each time until it has come to rest.
 
 use super::read::{Fingerprint, Reading};
-use crate::{digest::ObjectDigest, fs::Stat};
+use crate::{
+    digest::ObjectDigest,
+    fs::Stat,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Beyond this the memo starts over: at some 200 bytes each that is 13 MiB, and ten times the files of a host

@@ -32,13 +32,13 @@ use crate::{
     digest::{ObjectDigest, SourceDigest},
     format::record::{Field, FieldTag, PartRecord, Recipe, Value},
     fs::{self, Fs},
+    sync::Arc,
 };
 use std::{
     cmp::Ordering,
     ffi::{OsStr, OsString},
     hash::{Hash, Hasher},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 impl ObjectDigest {

@@ -5,7 +5,6 @@ use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +21,7 @@ use crate::{
     objects::{Content, Published, Unpublished},
     sources::Sources,
     sweep,
+    sync::Arc,
 };
 
 /// An entry names at most this many outputs, so that finding it opens a bounded number of files.

@@ -9,7 +9,6 @@ use std::{
     ops::Deref,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +20,7 @@ use crate::{
     fs::{File, Fs, Map as FileMap},
     objects,
     sources::Sources,
+    sync::{Arc, OnceLock},
 };
 
 /// A ready artifact. While a clone of it lives its files stay, whatever the store does: nothing that is leased

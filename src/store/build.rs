@@ -4,7 +4,6 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -23,6 +22,7 @@ use crate::{
     layout,
     objects::{self, Published},
     sources::{Sources, parse_depfile},
+    sync::{Arc, OnceLock},
 };
 
 /// A build in progress, and the right to it: nobody else builds the same until this is dropped.

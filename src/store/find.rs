@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fmt, io,
     path::PathBuf,
-    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +23,7 @@ use crate::{
     manifest::NoView,
     objects::{self, Lease, Unopened, Verified},
     sources::{self, Sources, SourcesBuilder, SourcesError},
+    sync::{Arc, OnceLock},
 };
 
 /// Why a find missed.

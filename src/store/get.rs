@@ -3,7 +3,7 @@
 //! find; else enter the flight of this key (`flight`), find again, build in scratch, add, leave the flight.
 //! Trouble with the store never hides a successful build: the artifact then owns its scratch directory.
 
-use std::{cell::RefCell, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, io, path::PathBuf, time::Duration};
 
 use super::{Inner, Store, artifact::Artifact, build::Build};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     flight::{self, Ticket},
     format::record::PutId,
     sources::Sources,
+    sync::Arc,
 };
 
 /// How often a waiting caller asks at first, and at most how seldom: finding the lock free costs microseconds,
@@ -101,7 +102,7 @@ impl Busy {
 /// What a flight is about: the directory of the store, the exec id and the sources.
 type FlightKey = (PathBuf, [u8; 32], SourceDigest);
 
-thread_local! {
+crate::sync::thread_local! {
     /// What this thread is building: a build that asks for its own key, through whatever handle, would wait for
     /// itself.
     static BUILDING: RefCell<Vec<FlightKey>> = const { RefCell::new(Vec::new()) };
@@ -112,10 +113,10 @@ struct Building;
 
 impl Building {
     fn enter(key: FlightKey) -> Option<Building> {
-        BUILDING.with_borrow_mut(|building| {
-            let is_new = !building.contains(&key);
+        BUILDING.with(|building| {
+            let is_new = !building.borrow().contains(&key);
             if is_new {
-                building.push(key);
+                building.borrow_mut().push(key);
             }
             is_new.then_some(Building)
         })
@@ -124,7 +125,7 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        BUILDING.with_borrow_mut(Vec::pop);
+        BUILDING.with(|building| building.borrow_mut().pop());
     }
 }
 

@@ -20,14 +20,7 @@ mod report;
 mod root;
 mod scratch;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{collections::HashMap, time::SystemTime};
 
 pub use self::{
     add::{Added, Outputs},
@@ -48,6 +41,10 @@ use crate::{
     retention::Limits,
     sources::Memo,
     sweep::{Sweep, Unnamed},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 /// An open store. Cloning is cheap, and all clones share one handle; so may threads.

@@ -3,10 +3,6 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, SystemTime},
 };
 
@@ -20,6 +16,10 @@ use crate::{
     format::record::{Put, Recipe},
     fs,
     sources::Sources,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Whether a store works.

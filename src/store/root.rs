@@ -6,10 +6,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use crate::{
@@ -19,6 +15,10 @@ use crate::{
     layout,
     manifest::{Manifest, NoView},
     objects::Objects,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// An open `v1` and what works on it.

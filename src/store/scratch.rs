@@ -4,13 +4,13 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use crate::{
     error::Trouble,
     fs::{Dir, Fs, Lock, Time},
     layout,
+    sync::Arc,
 };
 
 /// A directory for one build.

@@ -8,7 +8,6 @@ mod litter;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -20,6 +19,7 @@ use crate::{
     manifest::Manifest,
     objects::{Disposal, Objects, Removed},
     retention::{self, Item, Limits, Object},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Unnamed objects younger than this stay.

@@ -179,6 +179,9 @@ impl Process {
         call: Call<'_>,
         run: impl FnOnce(&mut State, usize) -> io::Result<T>,
     ) -> io::Result<T> {
+        // The threads that share this process may go on in any order between two verbs.
+        #[cfg(shuttle)]
+        shuttle::thread::yield_now();
         if let Some(seat) = self.seat.as_ref().filter(|_| self.is_alive()) {
             seat.wait_for_turn();
         }
