@@ -6,4 +6,6 @@
 )]
 
 mod docs;
+mod format;
+mod golden;
 mod tidy;

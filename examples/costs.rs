@@ -1,0 +1,111 @@
+//! What an operation costs: performs it a number of times, so that the difference between two numbers, seen
+//! by `strace -c`, is that of the operations alone. The figures in README.md were taken with this.
+//!
+//! ```text
+//! strace -c -f target/release/examples/costs hit 1000
+//! strace -c -f target/release/examples/costs hit 2000
+//! target/release/examples/costs size 1000
+//! ```
+#![expect(clippy::disallowed_methods, reason = "the rule is the library's: a host looks at its disk as it likes")]
+
+use std::{fs, hint::black_box, path::Path};
+
+use anyhow::{Context as _, ensure};
+use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
+
+const USAGE: &str = "costs lookup|find|hit|path|get|miss|add|add-file|size COUNT";
+
+/// What each artifact holds, so that every one is an object of its own.
+const ARTIFACT_BYTES: usize = 4096;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let operation = arguments.next().context(USAGE)?;
+    let count: usize = arguments.next().context(USAGE)?.parse().context(USAGE)?;
+    let temp = tempfile::tempdir()?;
+    let dir = temp.path().join("store");
+    let store = open(&dir)?;
+    let known = sources(0)?;
+    add(&store, 0)?;
+    let file = temp.path().join("artifact");
+    fs::write(&file, artifact(0))?;
+    match operation.as_str() {
+        "lookup" => repeat(count, |_| Ok(store.lookup(&known).is_some()))?,
+        "find" => {
+            // The artifacts stay open: what is counted is the find alone.
+            let found: Vec<_> = (0..count).map(|_| store.find(&known)).collect();
+            ensure!(found.iter().all(Option::is_some));
+            std::process::exit(0);
+        }
+        "hit" => repeat(count, |_| Ok(store.find(&known).is_some()))?,
+        "path" => repeat(count, |_| Ok(store.find(&known).is_some_and(|found| found.path().is_absolute())))?,
+        "get" => repeat(count, |_| Ok(store.get_or_build(&known, |_| anyhow::bail!("not a hit")).is_ok()))?,
+        "miss" => {
+            let unknown = sources(1)?;
+            repeat(count, |_| Ok(store.find(&unknown).is_none()))?;
+        }
+        "add" => repeat(count, |number| add(&store, number + 1))?,
+        "add-file" => repeat(count, |number| {
+            let added = store.add(&sources(number + 1)?, Outputs::file("plugin.so", &file))?;
+            Ok(added == Added::Stored)
+        })?,
+        "size" => size(&store, &dir, count)?,
+        _ => anyhow::bail!(USAGE),
+    }
+    Ok(())
+}
+
+fn open(dir: &Path) -> anyhow::Result<Store> {
+    Ok(Store::open(Config::builder(dir).exec(Exec::Independent).max_files(u64::MAX).build())?)
+}
+
+fn repeat(count: usize, mut operation: impl FnMut(usize) -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    for number in 0..count {
+        ensure!(black_box(operation(number)?), "operation {number} did not do what it should");
+    }
+    Ok(())
+}
+
+/// One source from memory, one option, a label of usual length: nothing here asks the disk.
+fn sources(number: usize) -> anyhow::Result<Sources> {
+    let toolchain = Toolchain::of_value("cc", "costs 1");
+    let sources = Sources::new("costs/1", &toolchain, NO_OPTIONS);
+    Ok(sources.bytes("plugin.c", format!("int plugin = {number};")).digest()?)
+}
+
+fn artifact(number: usize) -> Vec<u8> {
+    let mut bytes = vec![0x5A; ARTIFACT_BYTES];
+    bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    bytes
+}
+
+fn add(store: &Store, number: usize) -> anyhow::Result<bool> {
+    let outputs = Outputs::bytes("plugin.so", artifact(number));
+    Ok(store.add(&sources(number)?, outputs)? == Added::Stored)
+}
+
+/// Bytes of the manifest per entry, and memory per entry of a handle that has read all of it.
+fn size(store: &Store, dir: &Path, count: usize) -> anyhow::Result<()> {
+    repeat(count, |number| add(store, number + 1))?;
+    for entry in fs::read_dir(dir.join("v1"))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            println!("{}: {} bytes", entry.file_name().display(), entry.metadata()?.len());
+        }
+    }
+    let before = resident()?;
+    let other = open(dir)?;
+    println!("opening: {} KiB", resident()? - before);
+    for number in 0..=count {
+        ensure!(other.lookup(&sources(number)?).is_some(), "entry {number} is missing");
+    }
+    println!("opening and looking each of {} entries up: {} KiB", count + 1, resident()? - before);
+    Ok(())
+}
+
+/// Resident memory in KiB.
+fn resident() -> anyhow::Result<i64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}

@@ -1,0 +1,240 @@
+//! docs/format.md against the bytes: its worked example, decoded by a reader that was written from it alone,
+//! and the golden store, read by that reader and by the library.
+
+pub(crate) mod reader;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reader::{Frame, Record, Segment, frame_at, frames_of_log, record_of};
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub(crate) fn document() -> PathBuf {
+    root().join("docs/format.md")
+}
+
+/// The text between two marks of the document, without its fences.
+fn marked(document: &str, mark: &str) -> String {
+    let (from, to) = (format!("<!-- {mark} -->\n```text\n"), format!("```\n<!-- end of {mark} -->"));
+    let start = document.find(&from).unwrap_or_else(|| panic!("no {from}")) + from.len();
+    let end = start + document[start..].find(&to).unwrap_or_else(|| panic!("no {to}"));
+    document[start..end].to_owned()
+}
+
+/// The document with another text between two marks.
+pub(crate) fn with_marked(document: &str, mark: &str, text: &str) -> String {
+    let old = marked(document, mark);
+    let from = format!("<!-- {mark} -->\n```text\n");
+    document.replace(&format!("{from}{old}"), &format!("{from}{text}"))
+}
+
+/// As `hexdump -C` prints: a row that equals the one before it is left out, with one `*` for all of them.
+pub(crate) fn hexdump(bytes: &[u8]) -> String {
+    let mut dump = String::new();
+    let mut before: Option<&[u8]> = None;
+    let mut starred = false;
+    for (number, row) in bytes.chunks(16).enumerate() {
+        if before == Some(row) {
+            dump.push_str(if starred { "" } else { "*\n" });
+            starred = true;
+            continue;
+        }
+        (before, starred) = (Some(row), false);
+        write!(dump, "{:08x} ", number * 16).unwrap();
+        for (column, byte) in row.iter().enumerate() {
+            write!(dump, "{}{byte:02x}", if column == 8 { "  " } else { " " }).unwrap();
+        }
+        let shown =
+            row.iter().map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { *byte } else { b'.' });
+        writeln!(dump, "  |{}|", String::from_utf8(shown.collect()).unwrap()).unwrap();
+    }
+    writeln!(dump, "{:08x}", bytes.len()).unwrap();
+    dump
+}
+
+/// The inverse of [`hexdump`].
+fn bytes_of(dump: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = Vec::new();
+    for line in dump.lines().filter(|line| *line != "*") {
+        let (offset, rest) = line.split_at(8);
+        let offset = usize::from_str_radix(offset, 16).unwrap();
+        while bytes.len() < offset {
+            bytes.extend_from_within(bytes.len() - 16..);
+        }
+        let digits = rest.split('|').next().unwrap().split_whitespace();
+        bytes.extend(digits.map(|byte| u8::from_str_radix(byte, 16).unwrap()));
+    }
+    bytes
+}
+
+/// The worked log and segment of the document.
+fn worked() -> (String, Vec<u8>, Vec<u8>) {
+    let text = fs::read_to_string(document()).unwrap();
+    let (log, segment) = (bytes_of(&marked(&text, "log dump")), bytes_of(&marked(&text, "segment dump")));
+    (text, log, segment)
+}
+
+fn with_header(bytes: &[u8], rest: Vec<Frame>) -> Vec<Frame> {
+    [vec![frame_at(bytes, 0, 0).unwrap()], rest].concat()
+}
+
+fn frames_of_segment(segment: &Segment<'_>) -> Vec<Frame> {
+    let mut frames = vec![frame_at(segment.bytes, 0, 0).unwrap()];
+    while let at = frames.iter().map(|frame| frame.len).sum::<usize>()
+        && at < segment.footer.index_at as usize
+    {
+        frames.push(frame_at(segment.bytes, at, segment.header.seed).unwrap());
+    }
+    frames
+}
+
+/// What the document says of the worked log.
+pub(crate) fn listing_of_log(bytes: &[u8]) -> String {
+    reader::listing(&with_header(bytes, frames_of_log(bytes).0))
+}
+
+/// What the document says of the worked segment.
+pub(crate) fn listing_of_segment(bytes: &[u8]) -> String {
+    let segment = Segment::open(bytes, 1, 1).unwrap();
+    let mut text = reader::listing(&frames_of_segment(&segment));
+    let index_at = segment.footer.index_at as usize;
+    for (number, (tag, frame)) in segment.index().enumerate().filter(|(_, slot)| slot.1 != 0) {
+        let at = index_at + 8 * number;
+        writeln!(text, "{at:>6} {:>5}  index slot {number:<11} tag 0x{tag:08x}, frame {frame}", 8).unwrap();
+    }
+    for (number, row) in segment.rows().iter().enumerate() {
+        let at = segment.footer.column_at as usize + 48 * number;
+        let reader::Row { put_id, paths, names, order, bytes, day, frame } = row;
+        let fields = [
+            (8, "put id", format!("0x{put_id:016x}")),
+            (8, "paths", format!("0x{paths:016x}")),
+            (8, "names", format!("0x{names:016x}")),
+            (8, "order", order.to_string()),
+            (8, "bytes", bytes.to_string()),
+            (4, "day", day.to_string()),
+            (4, "frame", frame.to_string()),
+        ];
+        writeln!(text, "{at:>6} {:>5}  row {number}", 48).unwrap();
+        let mut at = at;
+        for (len, name, value) in fields {
+            writeln!(text, "{at:>6} {len:>5}    {name:<20} {value}").unwrap();
+            at += len;
+        }
+    }
+    text + &reader::listing(std::slice::from_ref(&segment.footer_frame))
+}
+
+fn records(frames: &[Frame]) -> Vec<Record> {
+    frames.iter().map(|frame| record_of(frame).unwrap().0).collect()
+}
+
+/// BLAKE3 in its key derivation mode over pieces.
+fn derive(purpose: &str, pieces: &[&[u8]]) -> [u8; 32] {
+    blake3::derive_key(purpose, &pieces.concat())
+}
+
+fn text(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat()
+}
+
+#[test]
+fn the_worked_log_decodes_to_what_the_document_says() {
+    let (document, log, _) = worked();
+    assert_eq!(marked(&document, "log listing"), listing_of_log(&log));
+    let (frames, sealed) = frames_of_log(&log);
+    assert!(sealed);
+    let records = records(&frames);
+    let [
+        Record::Put(greet),
+        Record::Put(other),
+        Record::Touch(touch),
+        Record::Drop { put_id, reason: 0 },
+        Record::Seal,
+    ] = &records[..]
+    else {
+        panic!("{records:?}");
+    };
+    assert_eq!((greet.label.as_str(), other.label.as_str()), ("greet.c", "other.c"));
+    assert_eq!((touch.put_id, *put_id), (greet.put_id, other.put_id));
+    assert_eq!(greet.outputs[0].object, *blake3::hash(b"HELLO").as_bytes());
+}
+
+#[test]
+fn the_worked_segment_decodes_to_what_the_document_says() {
+    let (document, log, bytes) = worked();
+    assert_eq!(marked(&document, "segment listing"), listing_of_segment(&bytes));
+    let segment = Segment::open(&bytes, 1, 1).unwrap();
+    assert!(segment.sums_are_right());
+    let Record::Put(greet) = &records(&frames_of_log(&log).0)[0] else { panic!("no PUT") };
+    let Record::Touch(touch) = &records(&frames_of_log(&log).0)[2] else { panic!("no TOUCH") };
+    let found = segment.probe(&greet.source);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].put_id, found[0].order), (greet.put_id, 1));
+    assert_eq!(found[0].outputs[0].stamp, touch.stamps[0]);
+    assert_eq!(segment.probe(&[0; 32]), []);
+}
+
+#[test]
+fn the_hashes_of_the_worked_entry_are_made_as_the_document_says() {
+    let (_, log, _) = worked();
+    let Record::Put(greet) = &records(&frames_of_log(&log).0)[0] else { panic!("no PUT") };
+    let hash = |bytes: &[u8]| blake3::hash(bytes).as_bytes().to_vec();
+    let u64_of = |number: u64| number.to_le_bytes().to_vec();
+    let source = [
+        text(b"example/1"),
+        u64_of(3),
+        [vec![0], text(b"cc"), hash(b"example compiler 1")].concat(),
+        [vec![1], text(b""), hash(b"-O2")].concat(),
+        [vec![2], text(b"motd"), hash(b"secret")].concat(),
+        u64_of(1),
+        [text(b"greet.c"), hash(b"hello")].concat(),
+    ];
+    assert_eq!(greet.source, derive("plugcache 2026-11-23 source digest v1", &[&source.concat()]));
+    assert_eq!(greet.exec, derive("plugcache 2026-11-23 exec id v1", &[&[3], &text(b"")]));
+    let list = derive("plugcache 2026-11-23 list for retention v1", &[&text(b"greet.c")]);
+    let list = u64::from_le_bytes(list[..8].try_into().unwrap());
+    assert_eq!((greet.paths, greet.names), (list, list));
+    assert_eq!(greet.discovered_id, [0; 16]);
+}
+
+#[test]
+fn a_dump_reads_back_the_bytes_it_shows() {
+    let bytes: Vec<u8> = (0..640).map(|i: usize| if i / 64 == 3 { 0 } else { (i * 7) as u8 }).collect();
+    assert_eq!(bytes_of(&hexdump(&bytes)), bytes);
+}
+
+#[test]
+fn every_purpose_and_limit_of_the_code_is_in_the_document() {
+    let document = fs::read_to_string(document()).unwrap();
+    let mut files = BTreeMap::new();
+    sources_below(&root().join("src"), &mut files);
+    let mut missing = Vec::new();
+    for (path, source) in files {
+        for (start, _) in source.match_indices("\"plugcache 2026-11-23 ") {
+            let purpose = source[start + 1..].split('"').next().unwrap();
+            if !document.contains(purpose) {
+                missing.push(format!("{}: {purpose}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn sources_below(dir: &Path, files: &mut BTreeMap<PathBuf, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources_below(&path, files);
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            files.insert(path, text);
+        }
+    }
+}

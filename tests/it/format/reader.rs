@@ -1,0 +1,551 @@
+//! A second reader of format v1, written from docs/format.md alone: nothing of the crate is in it.
+//!
+//! It notes every field that it reads, with its place, so that the worked example can be printed from what was
+//! read. Slow and plain on purpose.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const SLOT: usize = 64;
+const LOG_BYTES_MAX: usize = 64 << 20;
+
+/// Chapter "Frames".
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) at: usize,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) checksum: u64,
+    pub(crate) payload: Vec<u8>,
+    /// Whole slots.
+    pub(crate) len: usize,
+}
+
+/// R1: the frame that starts here, if a right one does.
+pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u64) -> Option<Frame> {
+    let prefix = bytes.get(at..at + 16)?;
+    if prefix[..4] != [0xF7, 0x70, 0x63, 0x01] {
+        return None;
+    }
+    let payload_len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
+    let len = (16 + payload_len).next_multiple_of(SLOT);
+    if payload_len > 65_520 {
+        return None;
+    }
+    let whole = bytes.get(at..at + len)?;
+    let (payload, padding) = whole[16..].split_at(payload_len);
+    let checksum = u64::from_le_bytes(prefix[8..16].try_into().unwrap());
+    let right = checksum == xxh3_64_with_seed(&[&prefix[..8], payload].concat(), seed)
+        && padding.iter().all(|byte| *byte == 0);
+    right.then(|| Frame { at, kind: prefix[4], flags: prefix[5], checksum, payload: payload.into(), len })
+}
+
+/// A field as it was read: offset in the file, length, name, value in words.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Noted(usize, usize, String, String);
+
+/// Reads a payload field by field. `None` from any method: the payload says nothing that is known.
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    base: usize,
+    pub(crate) noted: Vec<Noted>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8], base: usize) -> Self {
+        Cursor { bytes, at: 0, base, noted: Vec::new() }
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes.get(self.at..self.at.checked_add(len)?)?;
+        self.at += len;
+        Some(taken)
+    }
+
+    fn note(&mut self, len: usize, name: &str, value: String) {
+        self.noted.push(Noted(self.base + self.at - len, len, name.into(), value));
+    }
+
+    fn array<const N: usize>(&mut self, name: &str) -> Option<[u8; N]> {
+        let bytes: [u8; N] = self.take(N)?.try_into().ok()?;
+        self.note(N, name, hex(&bytes));
+        Some(bytes)
+    }
+
+    fn u64(&mut self, name: &str) -> Option<u64> {
+        let number = u64::from_le_bytes(self.take(8)?.try_into().ok()?);
+        self.note(8, name, number.to_string());
+        Some(number)
+    }
+
+    /// A `u64` that is no quantity.
+    fn id(&mut self, name: &str) -> Option<u64> {
+        let number = u64::from_le_bytes(self.take(8)?.try_into().ok()?);
+        self.note(8, name, format!("0x{number:016x}"));
+        Some(number)
+    }
+
+    fn u32(&mut self, name: &str) -> Option<u32> {
+        let number = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
+        self.note(4, name, number.to_string());
+        Some(number)
+    }
+
+    /// Seven bits a byte, the lowest first; the top bit says that more follow. Shortest form only.
+    fn varint(&mut self, name: &str) -> Option<usize> {
+        let (mut value, start) = (0u64, self.at);
+        loop {
+            let byte = self.take(1)?[0];
+            let place = 7 * (self.at - start - 1);
+            if place >= 63 {
+                return None;
+            }
+            value |= u64::from(byte & 0x7F) << place;
+            if byte & 0x80 == 0 {
+                if byte == 0 && place > 0 {
+                    return None;
+                }
+                break;
+            }
+        }
+        self.note(self.at - start, name, value.to_string());
+        usize::try_from(value).ok()
+    }
+
+    fn tag(&mut self, name: &str, words: &[&str]) -> Option<usize> {
+        let tag = self.varint(name)?;
+        let word = words.get(tag)?;
+        self.noted.last_mut()?.3 = format!("{tag} {word}");
+        Some(tag)
+    }
+
+    fn string(&mut self, name: &str) -> Option<Vec<u8>> {
+        let len = self.varint(&format!("{name}: length"))?;
+        let bytes = self.take(len)?;
+        if len > 0 {
+            self.note(len, name, format!("\"{}\"", bytes.escape_ascii()));
+        }
+        Some(bytes.to_vec())
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        String::from_utf8(self.string(name)?).ok()
+    }
+
+    fn list<T>(&mut self, name: &str, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.varint(&format!("{name}: count"))?;
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn optional<T>(&mut self, name: &str, item: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.tag(name, &["none", "some"])? {
+            0 => Some(None),
+            _ => item(self).map(Some),
+        }
+    }
+
+    fn end(self) -> Option<Vec<Noted>> {
+        (self.at == self.bytes.len()).then_some(self.noted)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) file: usize,
+    pub(crate) seed: u64,
+    pub(crate) compat: u32,
+    pub(crate) ro_compat: u32,
+    pub(crate) incompat: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Output {
+    pub(crate) name: Vec<u8>,
+    pub(crate) object: [u8; 32],
+    pub(crate) len: u64,
+    pub(crate) executable: bool,
+    pub(crate) stamp: [u8; 16],
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Shown(Vec<u8>),
+    Hidden([u8; 32]),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Field {
+    pub(crate) tag: usize,
+    pub(crate) name: String,
+    pub(crate) value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) name: Vec<u8>,
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) digest: [u8; 32],
+    pub(crate) len: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Details {
+    pub(crate) kind: String,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) discovered: Vec<(Vec<u8>, [u8; 32])>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Put {
+    pub(crate) put_id: u64,
+    pub(crate) source: [u8; 32],
+    pub(crate) exec: [u8; 32],
+    pub(crate) discovered_id: [u8; 16],
+    pub(crate) order: u64,
+    pub(crate) day: u32,
+    pub(crate) made_ms: u64,
+    pub(crate) cost_ms: u64,
+    pub(crate) paths: u64,
+    pub(crate) names: u64,
+    pub(crate) label: String,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) details: Option<Details>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Touch {
+    pub(crate) put_id: u64,
+    pub(crate) day: u32,
+    pub(crate) stamps: Vec<[u8; 16]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Footer {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) entries: u64,
+    pub(crate) index_at: u64,
+    pub(crate) index_slots: u64,
+    pub(crate) column_at: u64,
+    pub(crate) index_sum: u64,
+    pub(crate) column_sum: u64,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record {
+    Header(Header),
+    Put(Box<Put>),
+    Touch(Touch),
+    Drop { put_id: u64, reason: usize },
+    Seal,
+    Footer(Footer),
+}
+
+const TAGS: [&str; 5] = ["toolchain", "option", "context", "environment", "environment, not set"];
+const REASONS: [&str; 4] = ["forgotten", "rejected", "max_files", "max_bytes"];
+
+fn details(c: &mut Cursor<'_>) -> Option<Details> {
+    Some(Details {
+        kind: c.text("kind")?,
+        fields: c.list("fields", |c| {
+            let tag = c.tag("field tag", &TAGS)?;
+            let name = c.text("field name")?;
+            let value = match c.tag("field value", &["shown", "hidden"])? {
+                0 => Value::Shown(c.string("value")?),
+                _ => Value::Hidden(c.array("BLAKE3 of the value")?),
+            };
+            Some(Field { tag, name, value })
+        })?,
+        parts: c.list("parts", |c| {
+            Some(Part {
+                name: c.string("part name")?,
+                path: c.optional("part path", |c| c.string("path"))?,
+                digest: c.array("BLAKE3 of the part")?,
+                len: c.u64("part length")?,
+            })
+        })?,
+        discovered: c.list("discovered inputs", |c| Some((c.string("path")?, c.array("BLAKE3")?)))?,
+    })
+}
+
+fn put(c: &mut Cursor<'_>) -> Option<Put> {
+    Some(Put {
+        put_id: c.id("put id")?,
+        source: c.array("source digest")?,
+        exec: c.array("exec id")?,
+        discovered_id: c.array("discovered id")?,
+        order: c.u64("order")?,
+        day: c.u32("day")?,
+        made_ms: c.u64("made")?,
+        cost_ms: c.u64("cost")?,
+        paths: c.id("paths")?,
+        names: c.id("names")?,
+        label: c.text("label")?,
+        outputs: c.list("outputs", |c| {
+            Some(Output {
+                name: c.string("output name")?,
+                object: c.array("object digest")?,
+                len: c.u64("output length")?,
+                executable: c.tag("executable", &["no", "yes"])? == 1,
+                stamp: c.array("stamp")?,
+            })
+        })?,
+        details: c.optional("details", details)?,
+    })
+}
+
+/// R2: what the frame says, and all its fields; `None`: unknown.
+pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
+    if frame.flags != 0 {
+        return None;
+    }
+    let c = &mut Cursor::new(&frame.payload, frame.at + 16);
+    let record = match frame.kind {
+        1 => Record::Header(Header {
+            file: c.tag("file", &["log", "segment"])?,
+            seed: c.id("seed")?,
+            compat: c.u32("compat")?,
+            ro_compat: c.u32("ro-compat")?,
+            incompat: c.u32("incompat")?,
+        }),
+        2 => Record::Put(Box::new(put(c)?)),
+        3 => Record::Touch(Touch {
+            put_id: c.id("put id")?,
+            day: c.u32("day")?,
+            stamps: c.list("stamps", |c| c.array("stamp"))?,
+        }),
+        4 => Record::Drop { put_id: c.id("put id")?, reason: c.tag("reason", &REASONS)? },
+        5 => Record::Seal,
+        6 => Record::Footer(Footer {
+            first: c.u64("first log")?,
+            last: c.u64("last log")?,
+            entries: c.u64("entries")?,
+            index_at: c.u64("index at")?,
+            index_slots: c.u64("index slots")?,
+            column_at: c.u64("column at")?,
+            index_sum: c.id("index checksum")?,
+            column_sum: c.id("column checksum")?,
+            bytes: c.u64("bytes")?,
+        }),
+        _ => return None,
+    };
+    let noted =
+        Cursor { bytes: c.bytes, at: c.at, base: c.base, noted: std::mem::take(&mut c.noted) }.end()?;
+    Some((record, noted))
+}
+
+/// R3: the header of a file that should be of this kind.
+pub(crate) fn header_of(bytes: &[u8], file: usize) -> Option<Header> {
+    let slot = &bytes[..bytes.len().min(SLOT)];
+    match record_of(&frame_at(slot, 0, 0)?)?.0 {
+        Record::Header(header) if header.file == file && header.incompat == 0 => Some(header),
+        _ => None,
+    }
+}
+
+/// R4 to R6: all frames of a log up to its SEAL, and whether there is one.
+pub(crate) fn frames_of_log(bytes: &[u8]) -> (Vec<Frame>, bool) {
+    let Some(header) = header_of(bytes, 0) else { return (Vec::new(), true) };
+    let (mut at, mut frames) = (SLOT, Vec::new());
+    while at + SLOT <= bytes.len() {
+        let Some(frame) = frame_at(bytes, at, header.seed) else {
+            at += SLOT;
+            continue;
+        };
+        at += frame.len;
+        let is_seal = frame.kind == 5 && frame.flags == 0 && frame.payload.is_empty();
+        if frame.at >= LOG_BYTES_MAX {
+            return (frames, true);
+        }
+        frames.push(frame);
+        if is_seal {
+            return (frames, true);
+        }
+    }
+    (frames, at >= LOG_BYTES_MAX)
+}
+
+/// Chapter "Segments".
+pub(crate) struct Segment<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) header: Header,
+    pub(crate) footer: Footer,
+    pub(crate) footer_frame: Frame,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) put_id: u64,
+    pub(crate) paths: u64,
+    pub(crate) names: u64,
+    pub(crate) order: u64,
+    pub(crate) bytes: u64,
+    pub(crate) day: u32,
+    pub(crate) frame: u32,
+}
+
+fn le64(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().unwrap())
+}
+
+fn le32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().unwrap())
+}
+
+impl<'a> Segment<'a> {
+    pub(crate) fn open(bytes: &'a [u8], first: u64, last: u64) -> Option<Segment<'a>> {
+        let header = header_of(bytes, 1)?;
+        let at = bytes.len().checked_sub(128).filter(|at| *at >= SLOT)?;
+        let footer_frame = frame_at(bytes, at, header.seed)?;
+        let Record::Footer(footer) = record_of(&footer_frame)?.0 else { return None };
+        let index_end = footer.index_at.checked_add(footer.index_slots.checked_mul(8)?)?;
+        let column_end = footer.column_at.checked_add(footer.entries.checked_mul(48)?)?;
+        let right = (footer.first, footer.last) == (first, last)
+            && footer.index_slots.is_power_of_two()
+            && footer.entries < footer.index_slots
+            && footer.index_at >= SLOT as u64
+            && index_end == footer.column_at
+            && column_end.checked_next_multiple_of(SLOT as u64)? == at as u64;
+        right.then_some(Segment { bytes, header, footer, footer_frame })
+    }
+
+    pub(crate) fn index(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let (from, to) = (self.footer.index_at as usize, self.footer.column_at as usize);
+        self.bytes[from..to].chunks(8).map(|slot| (le32(slot), le32(&slot[4..])))
+    }
+
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let from = self.footer.column_at as usize;
+        let column = &self.bytes[from..from + 48 * self.footer.entries as usize];
+        let row = |b: &[u8]| Row {
+            put_id: le64(b),
+            paths: le64(&b[8..]),
+            names: le64(&b[16..]),
+            order: le64(&b[24..]),
+            bytes: le64(&b[32..]),
+            day: le32(&b[40..]),
+            frame: le32(&b[44..]),
+        };
+        column.chunks(48).map(row).collect()
+    }
+
+    pub(crate) fn sums_are_right(&self) -> bool {
+        let index = &self.bytes[self.footer.index_at as usize..self.footer.column_at as usize];
+        let from = self.footer.column_at as usize;
+        let column = &self.bytes[from..from + 48 * self.footer.entries as usize];
+        xxh3_64_with_seed(index, self.header.seed) == self.footer.index_sum
+            && xxh3_64_with_seed(column, self.header.seed) == self.footer.column_sum
+    }
+
+    pub(crate) fn put_at(&self, slot: u32) -> Option<Put> {
+        let frames = &self.bytes[..self.footer.index_at as usize];
+        let frame = frame_at(frames, slot as usize * SLOT, self.header.seed)?;
+        match record_of(&frame)?.0 {
+            Record::Put(put) => Some(*put),
+            _ => None,
+        }
+    }
+
+    /// Looks a source digest up as the chapter says.
+    pub(crate) fn probe(&self, source: &[u8; 32]) -> Vec<Put> {
+        let index: Vec<_> = self.index().collect();
+        let (start, tag) = (le64(source) as usize, le32(&source[8..]));
+        let order = (0..index.len()).map(|step| index[start.wrapping_add(step) & (index.len() - 1)]);
+        let same_tag = order.take_while(|slot| slot.1 != 0).filter(|slot| slot.0 == tag);
+        same_tag.filter_map(|slot| self.put_at(slot.1)).filter(|put| put.source == *source).collect()
+    }
+}
+
+/// Chapter "The state": all entries of a store by their order, from its directory `v1`.
+pub(crate) fn entries_of(v1: &Path) -> Vec<Put> {
+    let (mut logs, mut segments) = (BTreeMap::new(), BTreeMap::new());
+    for entry in fs::read_dir(v1).unwrap() {
+        let (name, path) = entry.map(|entry| (entry.file_name(), entry.path())).unwrap();
+        let name = name.to_str().unwrap();
+        if let Some(number) = name.strip_prefix("log.") {
+            logs.insert(number.parse::<u64>().unwrap(), fs::read(path).unwrap());
+        } else if let Some((first, last)) = name.strip_prefix("seg.").and_then(|range| range.split_once('-'))
+        {
+            segments.insert(last.parse::<u64>().unwrap(), (first.parse().unwrap(), fs::read(path).unwrap()));
+        }
+    }
+    let newest = segments.iter().next_back();
+    let segment =
+        newest.map(|(last, (first, bytes))| Segment::open(bytes, *first, *last).expect("a right segment"));
+    let base = newest.map_or(0, |(last, _)| *last);
+    let mut live: HashMap<u64, Put> = segment
+        .iter()
+        .flat_map(|segment| segment.rows().into_iter().map(|row| segment.put_at(row.frame).unwrap()))
+        .map(|put| (put.put_id, put))
+        .collect();
+    let mut order = segment.as_ref().map_or(0, |segment| segment.footer.entries);
+    for (_, bytes) in logs.range(base + 1..) {
+        let (frames, sealed) = frames_of_log(bytes);
+        for (record, _) in frames.iter().filter_map(record_of) {
+            apply(&mut live, &mut order, record);
+        }
+        if !sealed {
+            break;
+        }
+    }
+    let mut entries: Vec<_> = live.into_values().collect();
+    entries.sort_by_key(|put| put.order);
+    entries
+}
+
+/// Enough for logs in which every put id is put once.
+fn apply(live: &mut HashMap<u64, Put>, order: &mut u64, record: Record) {
+    match record {
+        Record::Put(put) => {
+            let identity = |put: &Put| (put.source, put.exec, put.discovered_id);
+            live.retain(|_, old| identity(old) != identity(&put));
+            *order += 1;
+            live.insert(put.put_id, Put { order: *order, ..*put });
+        }
+        Record::Touch(touch) => {
+            if let Some(put) = live.get_mut(&touch.put_id) {
+                put.day = touch.day;
+                if touch.stamps.len() == put.outputs.len() {
+                    put.outputs.iter_mut().zip(touch.stamps).for_each(|(output, stamp)| output.stamp = stamp);
+                }
+            }
+        }
+        Record::Drop { put_id, .. } => {
+            live.remove(&put_id);
+        }
+        Record::Header(_) | Record::Seal | Record::Footer(_) => {}
+    }
+}
+
+/// Every frame of a file and every field of it, in words.
+pub(crate) fn listing(frames: &[Frame]) -> String {
+    const KINDS: [&str; 7] = ["?", "HEADER", "PUT", "TOUCH", "DROP", "SEAL", "FOOTER"];
+    let mut text = String::new();
+    for frame in frames {
+        let (_, noted) = record_of(frame).expect("a known record");
+        let kind = KINDS[usize::from(frame.kind)];
+        let (at, len, payload) = (frame.at, frame.len, frame.payload.len());
+        let value = format!("payload {payload}, checksum 0x{:016x}", frame.checksum);
+        writeln!(text, "{at:>6} {len:>5}  {kind:<22} {value}").unwrap();
+        for Noted(at, len, name, value) in noted {
+            writeln!(text, "{at:>6} {len:>5}    {name:<20} {value}").unwrap();
+        }
+    }
+    text
+}
