@@ -2,18 +2,28 @@
 //! by `strace -c`, is that of the operations alone. The figures in README.md were taken with this.
 //!
 //! ```text
-//! strace -c -f target/release/examples/costs hit 1000
-//! strace -c -f target/release/examples/costs hit 2000
-//! target/release/examples/costs size 1000
+//! strace -c -f target/release/examples/costs hit 1000 /tmp/costs-1
+//! strace -c -f target/release/examples/costs hit 2000 /tmp/costs-2
+//! target/release/examples/costs size 1000 /tmp/costs-3
+//! target/release/examples/costs memory 1000 /tmp/costs-3
 //! ```
-#![expect(clippy::disallowed_methods, reason = "the rule is the library's: a host looks at its disk as it likes")]
+//!
+//! The store is made in the directory and left there: removing it would be counted too.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the rule is the library's: a host looks at its disk as it likes"
+)]
 
-use std::{fs, hint::black_box, path::Path};
+use std::{
+    fs,
+    hint::black_box,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, ensure};
 use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
 
-const USAGE: &str = "costs lookup|find|hit|path|get|miss|add|add-file|size COUNT";
+const USAGE: &str = "costs lookup|find|hit|path|get|miss|add|add-file|build|size|memory COUNT DIRECTORY";
 
 /// What each artifact holds, so that every one is an object of its own.
 const ARTIFACT_BYTES: usize = 4096;
@@ -22,12 +32,16 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let operation = arguments.next().context(USAGE)?;
     let count: usize = arguments.next().context(USAGE)?.parse().context(USAGE)?;
-    let temp = tempfile::tempdir()?;
-    let dir = temp.path().join("store");
+    let place = PathBuf::from(arguments.next().context(USAGE)?);
+    let dir = place.join("store");
+    if operation == "memory" {
+        return memory(&dir, count);
+    }
+    fs::create_dir(&place).with_context(|| place.display().to_string())?;
     let store = open(&dir)?;
     let known = sources(0)?;
     add(&store, 0)?;
-    let file = temp.path().join("artifact");
+    let file = place.join("artifact");
     fs::write(&file, artifact(0))?;
     match operation.as_str() {
         "lookup" => repeat(count, |_| Ok(store.lookup(&known).is_some()))?,
@@ -48,6 +62,11 @@ fn main() -> anyhow::Result<()> {
         "add-file" => repeat(count, |number| {
             let added = store.add(&sources(number + 1)?, Outputs::file("plugin.so", &file))?;
             Ok(added == Added::Stored)
+        })?,
+        "build" => repeat(count, |number| {
+            let built =
+                store.get_or_build(&sources(number + 1)?, |build| build.write("plugin.so", artifact(number)));
+            Ok(built?.how == plugcache::How::Built)
         })?,
         "size" => size(&store, &dir, count)?,
         _ => anyhow::bail!(USAGE),
@@ -84,7 +103,7 @@ fn add(store: &Store, number: usize) -> anyhow::Result<bool> {
     Ok(store.add(&sources(number)?, outputs)? == Added::Stored)
 }
 
-/// Bytes of the manifest per entry, and memory per entry of a handle that has read all of it.
+/// The sizes of the files of the manifest.
 fn size(store: &Store, dir: &Path, count: usize) -> anyhow::Result<()> {
     repeat(count, |number| add(store, number + 1))?;
     for entry in fs::read_dir(dir.join("v1"))? {
@@ -93,19 +112,24 @@ fn size(store: &Store, dir: &Path, count: usize) -> anyhow::Result<()> {
             println!("{}: {} bytes", entry.file_name().display(), entry.metadata()?.len());
         }
     }
-    let before = resident()?;
-    let other = open(dir)?;
-    println!("opening: {} KiB", resident()? - before);
-    for number in 0..=count {
-        ensure!(other.lookup(&sources(number)?).is_some(), "entry {number} is missing");
-    }
-    println!("opening and looking each of {} entries up: {} KiB", count + 1, resident()? - before);
     Ok(())
 }
 
-/// Resident memory in KiB.
-fn resident() -> anyhow::Result<i64> {
+/// The memory of a handle on a store that `size` made.
+fn memory(dir: &Path, count: usize) -> anyhow::Result<()> {
+    let before = resident("RssAnon:")?;
+    let store = open(dir)?;
+    println!("opened: {} KiB", resident("RssAnon:")? - before);
+    for number in 0..=count {
+        ensure!(store.lookup(&sources(number)?).is_some(), "entry {number} is missing");
+    }
+    println!("looked {} entries up: {} KiB", count + 1, resident("RssAnon:")? - before);
+    Ok(())
+}
+
+/// Resident memory that is no file's, in KiB.
+fn resident(kind: &str) -> anyhow::Result<i64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(kind)).context("no such line")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
