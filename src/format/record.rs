@@ -279,7 +279,7 @@ impl Put {
 
     /// Whether every field is within the limits that readers rely on.
     pub(crate) fn is_sound(&self) -> bool {
-        !self.outputs.is_empty() && (self.details.is_some() || self.spilled().is_some())
+        !self.visible().is_empty() && (self.details.is_some() || self.spilled().is_some())
     }
 
     /// The output that holds the details, if they did not fit.
@@ -399,6 +399,16 @@ pub(crate) mod tests {
             let longer = [frame.payload, &[0]].concat();
             assert_eq!(Record::of_frame(&Frame { payload: &longer, ..frame }), Err(Unknown), "{record:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_without_an_output_that_callers_see_is_not_sound() {
+        let details = OutputRecord { name: DETAILS_NAME.to_vec(), ..put(1).outputs[0].clone() };
+        assert!(put(1).is_sound());
+        assert!(!Put { outputs: Vec::new(), ..put(1) }.is_sound());
+        assert!(!Put { outputs: vec![details.clone()], details: None, ..put(1) }.is_sound());
+        assert!(!Put { outputs: vec![details], ..put(1) }.is_sound());
+        assert!(!Put { details: None, ..put(1) }.is_sound());
     }
 
     #[test]
