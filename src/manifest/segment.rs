@@ -20,7 +20,7 @@ use super::log::{HeaderRead, header_of};
 use crate::{
     error::Trouble,
     format::{
-        frame::{self, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, TooLong},
+        frame::{self, Frame, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, Scan, TooLong},
         record::{FileKind, Footer, Header, Put, Record},
     },
     fs::{self, Access, Dir, Kind, Map},
@@ -131,13 +131,25 @@ impl Segment {
         (u32_at(&self.map, at), u32_at(&self.map, at + 4))
     }
 
-    /// The retention column; empty where it is damaged, so that nothing is evicted by wrong numbers.
+    /// The retention column; where it is damaged, the same from the frames. Nothing is evicted by wrong numbers,
+    /// and no entry that the index still leads to is taken for gone: a compaction would lose it for good.
     pub(super) fn rows(&self) -> Vec<Row> {
         let column = &self.map[self.footer.column_at as usize..][..self.column_len()];
         if xxh3_64_with_seed(column, self.seed) != self.footer.column_sum {
-            return Vec::new();
+            return self.rows_of_frames();
         }
         column.chunks_exact(COLUMN_BYTES).map(Row::of_bytes).collect()
+    }
+
+    fn rows_of_frames(&self) -> Vec<Row> {
+        let frames = &self.map[SLOT_BYTES..self.footer.index_at as usize];
+        let row = |(at, frame): (usize, Frame<'_>)| match Record::of_frame(&frame) {
+            Ok(Record::Put(put)) if put.is_sound() => {
+                u32::try_from(1 + at / SLOT_BYTES).ok().map(|slot| Row::of_put(&put, slot))
+            }
+            _ => None,
+        };
+        Scan::new(frames, self.seed).filter_map(row).collect()
     }
 
     fn column_len(&self) -> usize {
@@ -146,6 +158,12 @@ impl Segment {
 }
 
 impl Row {
+    fn of_put(put: &Put, frame: u32) -> Row {
+        let bytes = put.outputs.iter().map(|output| output.len).fold(0, u64::saturating_add);
+        let Put { put_id, paths, names, order, day, .. } = *put;
+        Row { put_id, paths, names, order, bytes, day, frame }
+    }
+
     fn of_bytes(bytes: &[u8]) -> Row {
         Row {
             put_id: u64_at(bytes, 0),
@@ -224,15 +242,7 @@ pub(super) fn build(name: (u64, u64), seed: u64, puts: &[Arc<Put>]) -> Result<Ve
     let mut rows = Vec::with_capacity(puts.len());
     for put in puts {
         let frame = u32::try_from(bytes.len() / SLOT_BYTES).map_err(|_| Unbuildable::TooMany)?;
-        rows.push(Row {
-            put_id: put.put_id,
-            paths: put.paths,
-            names: put.names,
-            order: put.order,
-            bytes: put.outputs.iter().map(|output| output.len).sum(),
-            day: put.day,
-            frame,
-        });
+        rows.push(Row::of_put(put, frame));
         bytes.extend(Record::Put(Box::new(Put::clone(put))).to_frame(seed)?);
     }
     let index_at = bytes.len();
@@ -249,7 +259,7 @@ pub(super) fn build(name: (u64, u64), seed: u64, puts: &[Arc<Put>]) -> Result<Ve
         column_at: column_at as u64,
         index_sum: xxh3_64_with_seed(&index, seed),
         column_sum: xxh3_64_with_seed(&bytes[column_at..], seed),
-        bytes: rows.iter().map(|row| row.bytes).sum(),
+        bytes: rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add),
     };
     bytes.resize(bytes.len().next_multiple_of(SLOT_BYTES), 0);
     let footer = Record::Footer(footer).to_frame(seed)?;

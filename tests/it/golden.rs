@@ -140,6 +140,32 @@ fn the_golden_store_is_found_entry_by_entry_read_only_and_writable_and_after_a_c
 }
 
 #[test]
+fn a_damaged_retention_column_hides_no_entry_and_loses_none_in_a_compaction() {
+    let temp = copy("column");
+    let path = temp.path().join("v1/seg.1-1");
+    let mut bytes = fs::read(&path).unwrap();
+    let column_at = reader::Segment::open(&bytes, 1, 1).unwrap().footer.column_at as usize;
+    bytes[column_at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    check(temp.path(), 1, true);
+    assert!(__sim::compact(&open(temp.path(), host(), 1, false)));
+    check(temp.path(), 1, true);
+}
+
+#[test]
+fn verifying_always_writes_nothing_as_long_as_nothing_changed() {
+    let temp = copy("always");
+    let always = Config::builder(temp.path()).exec(host()).boot_id([1; 16]).verify(plugcache::Verify::Always);
+    let store = Store::open(always.build()).unwrap();
+    assert!(store.find(&greet()).is_some(), "hashed in this boot for the first time: this is recorded");
+    let before = fs::read(temp.path().join("v1/log.2")).unwrap();
+    for _ in 0..3 {
+        assert!(store.find(&greet()).is_some());
+    }
+    assert!(fs::read(temp.path().join("v1/log.2")).unwrap() == before);
+}
+
+#[test]
 fn the_golden_store_is_what_the_reader_of_the_document_finds() {
     let found = reader::entries_of(&golden().join("v1"));
     let expected = entries();
