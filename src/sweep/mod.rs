@@ -159,7 +159,8 @@ impl Sweep<'_> {
     fn remove_now(&self, put: &Put) {
         for Unnamed { object, .. } in objects_of(put) {
             let mut still = |_: &Stat| {
-                self.manifest.refresh().is_ok() && !self.named(Some(put.put_id)).contains_key(&object)
+                let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
+                read && !self.named(Some(put.put_id)).contains_key(&object)
             };
             // What cannot be removed leaves the disk as full as it was.
             let _ = self.objects.remove(&ObjectDigest::from_bytes(object), Disposal::Unlink, &mut still);
