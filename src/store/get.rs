@@ -118,7 +118,8 @@ impl Building {
             if is_new {
                 building.borrow_mut().push(key);
             }
-            is_new.then_some(Building)
+            // Lazily: one made and dropped would take a key off the list that is not its own.
+            is_new.then(|| Building)
         })
     }
 }
