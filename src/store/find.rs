@@ -94,7 +94,7 @@ impl Store {
     /// Five system calls on a hit (per output beyond the first four more, per discovered input one), and no
     /// write, except one record per entry and day that it was used.
     pub fn find(&self, sources: &Sources) -> Option<Artifact> {
-        self.0.find(sources, None).ok()
+        self.0.find(sources, &[]).ok()
     }
 }
 
@@ -104,8 +104,9 @@ fn partition(puts: Vec<Arc<Put>>, exec: &[u8; 32]) -> (Vec<Arc<Put>>, Vec<Arc<Pu
 }
 
 impl Inner {
-    /// `except`: an entry that is known not to load.
-    pub(super) fn find(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+    /// `except`: entries that are known not to load. If there are any, those of other executables are passed
+    /// over too: one that failed says that the next is as likely to.
+    pub(super) fn find(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         let found = self.find_uncounted(sources, except);
         self.counters.found(&found);
         self.note(match &found {
@@ -115,7 +116,7 @@ impl Inner {
         found
     }
 
-    pub(super) fn find_uncounted(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+    pub(super) fn find_uncounted(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         let found = self.find_once(sources, except);
         // Gone is also what a store looks like that was deleted under this handle: then look at the path.
         let may_be_deleted = matches!(found, Err(Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec));
@@ -131,7 +132,7 @@ impl Inner {
         deleted
     }
 
-    fn find_once(&self, sources: &Sources, except: Option<PutId>) -> Result<Artifact, Miss> {
+    fn find_once(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         if let Some(why) = self.why_disabled() {
             return Err(Miss::Disabled(why));
         }
@@ -142,9 +143,9 @@ impl Inner {
             NoView::Foreign => Miss::Unreadable("a later version wrote it".into()),
         })?;
         let mut puts = root.manifest.of_source(sources.digest().as_bytes());
-        puts.retain(|put| Some(put.put_id) != except);
+        puts.retain(|put| !except.contains(&put.put_id));
         let (own, other) = partition(puts, &exec);
-        let others_count = self.config.try_old_cache_with_new_exec();
+        let others_count = self.config.try_old_cache_with_new_exec() && except.is_empty();
         let none = if other.is_empty() || others_count { Miss::NeverSeen } else { Miss::OtherExec };
         let others = other.into_iter().filter(|_| others_count);
         let mut inputs = HashMap::new();

@@ -145,14 +145,14 @@ impl Store {
         sources: &Sources,
         build: impl FnOnce(&mut Build) -> Result<(), E>,
     ) -> Result<Got, BuildError<E>> {
-        self.get_or_build_except(sources, build, None)
+        self.get_or_build_except(sources, build, &[])
     }
 
     fn get_or_build_except<E>(
         &self,
         sources: &Sources,
         build: impl FnOnce(&mut Build) -> Result<(), E>,
-        except: Option<PutId>,
+        except: &[PutId],
     ) -> Result<Got, BuildError<E>> {
         if self.0.config.mode() != Mode::Refresh {
             match self.0.find(sources, except) {
@@ -188,9 +188,9 @@ impl Store {
         mut build: impl FnMut(&mut Build) -> Result<(), E>,
         mut load: impl FnMut(&Artifact) -> Result<T, LoadFailed<L>>,
     ) -> Result<Loaded<T>, LoadOrBuildError<E, L>> {
-        let mut except = None;
+        let mut except = Vec::new();
         loop {
-            let Got { artifact, how } = self.get_or_build_except(sources, &mut build, except)?;
+            let Got { artifact, how } = self.get_or_build_except(sources, &mut build, &except)?;
             match load(&artifact) {
                 Ok(value) => return Ok(Loaded { value, artifact, how }),
                 Err(LoadFailed::Plugin(error)) => return Err(LoadOrBuildError::Load(error)),
@@ -199,10 +199,12 @@ impl Store {
                         self.reject(&artifact, "it did not load");
                     }
                     let was_stored = matches!(how, How::Hit | How::Waited);
-                    if !was_stored || except.is_some() {
+                    if !was_stored || !except.is_empty() {
                         return Err(LoadOrBuildError::Load(error));
                     }
-                    except = artifact.put().map(|put| put.put_id);
+                    // All that was there: only what is made from here on is worth another load.
+                    except = self.0.put_ids_of(sources);
+                    except.extend(artifact.put().map(|put| put.put_id));
                 }
             }
         }
@@ -219,10 +221,17 @@ impl Store {
 }
 
 impl Inner {
+    /// The entries of these sources, whoever made them, as this handle last knew them.
+    fn put_ids_of(&self, sources: &Sources) -> Vec<PutId> {
+        let root = self.root().ok().flatten();
+        let puts = root.map(|root| root.manifest.of_source(sources.digest().as_bytes()));
+        puts.into_iter().flatten().map(|put| put.put_id).collect()
+    }
+
     fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {
-        match self.find(sources, None) {
+        match self.find(sources, &[]) {
             Ok(artifact) if self.config.mode() != Mode::Refresh => Ok(Claim::Hit(artifact)),
-            _ => self.claim_missing(sources, wait_max, None),
+            _ => self.claim_missing(sources, wait_max, &[]),
         }
     }
 
@@ -231,7 +240,7 @@ impl Inner {
         self: Arc<Self>,
         sources: &Sources,
         wait_max: Duration,
-        except: Option<PutId>,
+        except: &[PutId],
     ) -> io::Result<Claim> {
         let mut waited = Duration::ZERO;
         let mut poll = POLL_FIRST;
@@ -252,12 +261,7 @@ impl Inner {
         }
     }
 
-    fn claimed(
-        self: Arc<Self>,
-        sources: &Sources,
-        ticket: Ticket,
-        except: Option<PutId>,
-    ) -> io::Result<Claim> {
+    fn claimed(self: Arc<Self>, sources: &Sources, ticket: Ticket, except: &[PutId]) -> io::Result<Claim> {
         if self.config.mode() != Mode::Refresh {
             // The miss that led here was counted already.
             let found = self.find_uncounted(sources, except);
