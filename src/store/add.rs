@@ -158,7 +158,12 @@ impl Inner {
         discovered: Vec<Discovered>,
     ) -> Result<Committed, NotAdded> {
         self.check_outputs(outputs)?;
-        self.check_room(outputs)?;
+        if let Err(skip) = self.check_room(outputs) {
+            if skip == Skip::NoRoom {
+                self.evict_all();
+            }
+            return Err(skip.into());
+        }
         let changed = sources.changed(&self.fs);
         if !changed.is_empty() {
             return Err(Skip::SourceChanged(changed).into());

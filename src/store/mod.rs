@@ -377,6 +377,16 @@ impl Inner {
         Ok(entries.len())
     }
 
+    /// A limit of no files holds after every add too: what an earlier, higher one let in goes.
+    fn evict_all(&self) {
+        let all = |root: &Root| {
+            if root.manifest.is_partly_unknown() { Vec::new() } else { root.manifest.entries() }
+        };
+        // Where it cannot be done now, the next add tries again.
+        let evicted = self.drop_where(DropReason::MaxFiles, all);
+        self.counters.evicted(evicted.unwrap_or(0));
+    }
+
     fn memo(&self) -> Option<&Memo> {
         self.config.memo().then_some(&self.memo)
     }
