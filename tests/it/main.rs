@@ -5,7 +5,11 @@
     reason = "the rule is the library's: tests use the disk as anyone does"
 )]
 
+mod common;
 mod docs;
+mod flight;
 mod format;
 mod golden;
+mod seed_limits;
+mod seed_rules;
 mod tidy;
