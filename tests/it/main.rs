@@ -6,6 +6,7 @@
 )]
 
 mod common;
+mod crash;
 mod docs;
 mod flight;
 mod format;

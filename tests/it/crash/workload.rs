@@ -1,0 +1,373 @@
+//! Operations, run by processes on one disk and told to the model, with every moment of them kept.
+
+use super::{
+    V1, add, check,
+    check::Files,
+    config, find,
+    model::{After, Key, Model},
+    open, outputs, sources_of,
+};
+use plugcache::{
+    __sim::{self, Disk, Moment, Process},
+    Added, Durability, How, Store,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// One thing that a process does, or that happens to it.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// The next operations are those of a new process, opened like this.
+    Open(Setup),
+    Add(Key, u8),
+    Forget(Key),
+    Find(Key),
+    /// `get_or_build`, building this.
+    Get(Key, u8),
+    Compact,
+    Sweep,
+    Sync,
+    /// So many hours pass.
+    Hours(u64),
+    /// The kernel's boot id changes, as if the machine had been started anew with everything in place.
+    NewBoot,
+    /// A foreign process writes into the first object of this content.
+    Damage(u8),
+    /// Everything so far reaches the medium, unknown to anybody: nothing is promised by it.
+    Settle,
+}
+
+/// How a process opens the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    pub durability: Durability,
+    pub max_files: u64,
+}
+
+pub const LAZY: Setup = Setup { durability: Durability::Lazy, max_files: 4096 };
+pub const SYNC: Setup = Setup { durability: Durability::Sync, max_files: 4096 };
+
+/// What an operation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was acknowledged, or there was nothing to acknowledge.
+    Yes,
+    /// It was refused, or its process died in it.
+    No,
+}
+
+/// A moment of a workload: the disk as it was, and what may be on it.
+pub struct Instant {
+    pub moment: Moment,
+    pub model: Model,
+    pub op: usize,
+}
+
+/// A disk, the process that is at it now, and what the store on it may say.
+pub struct World {
+    pub disk: Disk,
+    pub process: Process,
+    /// What is planned for each process when it starts.
+    plan: Option<Plan>,
+    /// Verbs of the processes before this one.
+    verbs_before: usize,
+    setup: Setup,
+    stores: BTreeMap<u8, Store>,
+    pub model: Model,
+    /// Without faults every operation must be acknowledged.
+    pub is_strict: bool,
+}
+
+/// Something done to a process, given how many verbs went before it.
+pub type Plan = Box<dyn Fn(&Process, usize)>;
+
+impl World {
+    pub fn on(disk: Disk, model: Model) -> World {
+        let process = disk.process();
+        World {
+            disk,
+            process,
+            plan: None,
+            verbs_before: 0,
+            setup: LAZY,
+            stores: BTreeMap::new(),
+            model,
+            is_strict: true,
+        }
+    }
+
+    /// From now on, `plan` decides how processes end and fail; operations may fail.
+    pub fn with_plan(mut self, plan: Plan) -> World {
+        plan(&self.process, 0);
+        self.plan = Some(plan);
+        self.is_strict = false;
+        self
+    }
+
+    /// Verbs so far.
+    pub fn verbs(&self) -> usize {
+        self.verbs_before + self.process.steps()
+    }
+
+    /// Lets go of all handles, which costs verbs.
+    pub fn close(&mut self) {
+        self.stores.clear();
+    }
+
+    fn reopen(&mut self, setup: Setup) {
+        self.close();
+        self.verbs_before = self.verbs();
+        self.process = self.disk.process();
+        self.setup = setup;
+        if let Some(plan) = &self.plan {
+            plan(&self.process, self.verbs_before);
+        }
+    }
+
+    fn store(&mut self, exec: u8) -> Option<Store> {
+        if !self.stores.contains_key(&exec) {
+            let config = config(exec, self.setup.durability).max_files(self.setup.max_files);
+            match open(&self.process, config) {
+                Ok(store) => self.stores.insert(exec, store),
+                Err(error) if self.is_strict => panic!("open: {error:?}"),
+                Err(_) => return None,
+            };
+        }
+        self.stores.get(&exec).cloned()
+    }
+
+    /// What may be true while this operation runs.
+    pub fn begun(&self, op: Op) -> Model {
+        let mut model = self.model.clone();
+        match op {
+            Op::Add(key, number) | Op::Get(key, number) => {
+                let goes_on = matches!(op, Op::Add(..)) || model.allowed(key, After::Kill).contains(&None);
+                if !goes_on {
+                    return model;
+                }
+                model.unsure(key, Some(number));
+                let over = model.live().len() as u64 > self.setup.max_files;
+                for other in model.live().into_iter().filter(|other| over && *other != key) {
+                    model.unsure(other, None);
+                }
+            }
+            // A source digest goes with the entries of every executable.
+            Op::Forget(key) => {
+                let keys: Vec<_> = model.keys().filter(|other| other.0 == key.0).collect();
+                keys.into_iter().for_each(|key| model.unsure(key, None));
+            }
+            Op::Damage(number) => {
+                let names = |key: &Key| model.allowed(*key, After::Kill).contains(&Some(number));
+                let keys: Vec<_> = model.keys().filter(names).collect();
+                for key in keys {
+                    model.sure(key, None, false);
+                    model.unsure(key, Some(number));
+                }
+            }
+            _ => {}
+        }
+        model
+    }
+
+    /// Runs one operation and tells the model.
+    pub fn run(&mut self, op: Op) -> Result<Done, String> {
+        let begun = self.begun(op);
+        let before = std::mem::replace(&mut self.model, begun);
+        let done = self.act(op)?;
+        if self.is_strict && done == Done::No {
+            return Err(format!("{op:?} was not acknowledged"));
+        }
+        if done == Done::Yes {
+            self.acknowledge(op, before)?;
+        }
+        Ok(done)
+    }
+
+    fn act(&mut self, op: Op) -> Result<Done, String> {
+        let of = |ok: bool| if ok { Done::Yes } else { Done::No };
+        match op {
+            Op::Open(setup) => self.reopen(setup),
+            Op::Hours(hours) => self.disk.advance_clock(Duration::from_secs(hours * 3600)),
+            Op::NewBoot => self.disk.set_boot_id(Some([self.verbs() as u8; 16])),
+            Op::Settle => self.disk.settle(),
+            Op::Damage(number) => damage(&self.disk, number),
+            _ => {
+                let Some(store) = self.store(key_of(op).map_or(0, |key| key.1)) else { return Ok(Done::No) };
+                return self.act_on(&store, op).map(of);
+            }
+        }
+        Ok(Done::Yes)
+    }
+
+    fn act_on(&mut self, store: &Store, op: Op) -> Result<bool, String> {
+        Ok(match op {
+            Op::Add(key, number) => match store.add(&sources_of(key.0), outputs(number)) {
+                Ok(Added::Stored) => true,
+                Ok(Added::Skipped(why)) if self.is_strict => return Err(format!("{op:?}: {why}")),
+                _ => false,
+            },
+            Op::Forget(key) => store.forget(&sources_of(key.0).digest()).is_ok(),
+            Op::Find(key) => {
+                let found = find(store, key.0)?;
+                let mut allowed = self.model.allowed(key, After::Kill);
+                if !self.is_strict {
+                    allowed.insert(None);
+                }
+                if !allowed.contains(&found) {
+                    return Err(format!("{op:?} is {found:?} and may be {allowed:?}"));
+                }
+                true
+            }
+            Op::Get(key, number) => {
+                let got = store.get_or_build(&sources_of(key.0), |build| {
+                    let mut outputs = super::content(number).into_iter();
+                    outputs.try_for_each(|(name, bytes)| build.write(name, bytes))
+                });
+                got.is_ok_and(|got| !matches!(got.how, How::Uncached(_)))
+            }
+            Op::Compact => __sim::compact(store),
+            Op::Sweep => {
+                __sim::sweep(store);
+                true
+            }
+            Op::Sync => store.sync().is_ok(),
+            _ => true,
+        })
+    }
+
+    /// Makes sure what was unsure.
+    fn acknowledge(&mut self, op: Op, before: Model) -> Result<(), String> {
+        let durable = self.setup.durability == Durability::Sync;
+        match op {
+            Op::Add(key, _) | Op::Get(key, _) if before == self.model => drop(key),
+            Op::Add(key, number) | Op::Get(key, number) => {
+                let others: Vec<_> = before.live().into_iter().filter(|other| *other != key).collect();
+                let over = before.live().len() as u64 + u64::from(!before.live().contains(&key))
+                    > self.setup.max_files;
+                if !over || self.is_strict {
+                    self.model = before;
+                }
+                self.model.sure(key, Some(number), durable);
+                self.hide(key, number);
+                if over && self.is_strict {
+                    self.evicted(&others)?;
+                }
+            }
+            Op::Forget(key) => {
+                let keys: Vec<_> = self.model.keys().filter(|other| other.0 == key.0).collect();
+                keys.into_iter().for_each(|key| self.model.sure(key, None, durable));
+            }
+            Op::Sync => self.model.synced(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// New right bytes under an old name: entries whose object was damaged may hit again.
+    fn hide(&mut self, key: Key, number: u8) {
+        let others: Vec<_> = self.model.keys().filter(|other| *other != key).collect();
+        for other in others {
+            let allowed = self.model.allowed(other, After::Kill);
+            if allowed.len() > 1 && allowed.contains(&Some(number)) {
+                self.model.unsure(other, Some(number));
+            }
+        }
+    }
+
+    /// After an add over the limit: as many entries as may be, and what is gone is gone for good.
+    fn evicted(&mut self, others: &[Key]) -> Result<(), String> {
+        let copy = self.disk.snapshot();
+        let mut left = 1;
+        for key in others {
+            let store = open(&copy.process(), config(key.1, Durability::Lazy)).map_err(|e| e.to_string())?;
+            if find(&store, key.0)?.is_some() {
+                left += 1;
+            } else {
+                self.model.sure(*key, None, self.setup.durability == Durability::Sync);
+            }
+        }
+        if left != self.setup.max_files {
+            return Err(format!("{left} entries after an add, not {}", self.setup.max_files));
+        }
+        Ok(())
+    }
+}
+
+fn key_of(op: Op) -> Option<Key> {
+    match op {
+        Op::Add(key, _) | Op::Get(key, _) | Op::Find(key) | Op::Forget(key) => Some(key),
+        _ => None,
+    }
+}
+
+/// Writes into the file that holds the first output of this content, if there is one.
+fn damage(disk: &Disk, number: u8) {
+    let (_, bytes) = super::content(number).remove(0);
+    let found = check::files(disk).into_iter().find(|(path, held)| path.starts_with(&format!("{V1}/objects")) && *held == bytes);
+    if let Some((path, _)) = found {
+        disk.overwrite(path, 1, [number.wrapping_add(1)]);
+    }
+}
+
+/// What a workload went through without any crash.
+pub struct Past {
+    pub instants: Vec<Instant>,
+    pub verbs: usize,
+    /// Numbers (from 1) and lengths of all writes.
+    pub writes: Vec<(usize, usize)>,
+    pub end: World,
+}
+
+/// Runs all operations, keeping every moment, and checks what holds at every moment.
+pub fn record(start: &Disk, model: &Model, ops: &[Op]) -> Result<Past, String> {
+    let disk = start.snapshot();
+    let mut world = World::on(disk.clone(), model.clone());
+    let mut past = Past { instants: Vec::new(), verbs: 0, writes: Vec::new(), end: World::on(disk, model.clone()) };
+    let mut before: Files = check::files(&world.disk);
+    for (number, op) in ops.iter().enumerate() {
+        let during = world.begun(*op);
+        world.disk.record();
+        let seen = world.process.steps();
+        world.run(*op).map_err(|why| format!("operation {number}, {op:?}: {why}"))?;
+        past.note_writes(&world, if matches!(op, Op::Open(_)) { 0 } else { seen });
+        for moment in world.disk.recorded() {
+            let now = check::files(&moment.disk);
+            check::only_grown(&before, &now).map_err(|why| format!("{op:?}, {}: {why}", moment.step))?;
+            before = now;
+            past.instants.push(Instant { moment, model: during.clone(), op: number });
+        }
+        before = check::files(&world.disk);
+        check::check(&world.disk.snapshot(), &world.model, After::Kill)
+            .map_err(|why| format!("after operation {number}, {op:?}: {why}"))?;
+    }
+    past.verbs = world.verbs();
+    past.end = world;
+    Ok(past)
+}
+
+impl Past {
+    fn note_writes(&mut self, world: &World, seen: usize) {
+        let base = world.verbs() - world.process.steps();
+        let steps = world.process.trace();
+        for (at, step) in steps.iter().enumerate().skip(seen) {
+            if step.verb == __sim::Verb::Write {
+                self.writes.push((base + at + 1, step.bytes));
+            }
+        }
+    }
+}
+
+/// Sets a store up without crashes: its last state, with everything of it durable or not.
+pub fn prepare(start: &Disk, ops: &[Op]) -> (Disk, Model) {
+    let mut world = World::on(start.snapshot(), Model::default());
+    for op in ops {
+        world.run(*op).unwrap();
+    }
+    world.close();
+    (world.disk.snapshot(), world.model)
+}
+
+/// An add of a key by a new process; for tests that need no more.
+pub fn add_once(disk: &Disk, setup: Setup, key: Key, number: u8) -> Option<bool> {
+    let store = open(&disk.process(), config(key.1, setup.durability).max_files(setup.max_files)).ok()?;
+    add(&store, key, number)
+}

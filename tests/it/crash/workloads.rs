@@ -1,0 +1,82 @@
+//! The workloads: each is prepared without crashes, then crashed at every verb.
+
+use super::{
+    disk_with_store, empty_disk,
+    model::Model,
+    workload::{LAZY, Op, Op::*, SYNC, Setup, prepare},
+};
+use plugcache::__sim::Disk;
+
+/// A few operations worth crashing, and what lies there before them.
+pub struct Workload {
+    pub name: &'static str,
+    before: &'static [Op],
+    ops: &'static [Op],
+    /// On a disk without a store.
+    from_nothing: bool,
+}
+
+const fn workload(name: &'static str, before: &'static [Op], ops: &'static [Op]) -> Workload {
+    Workload { name, before, ops, from_nothing: false }
+}
+
+const A: (u8, u8) = (1, 0);
+const B: (u8, u8) = (2, 0);
+const C: (u8, u8) = (13, 0);
+/// The same sources as A for another executable.
+const A2: (u8, u8) = (1, 1);
+
+const THREE: Setup = Setup { max_files: 3, ..LAZY };
+
+/// All of them. Each runs with lazy handles and with synced ones.
+pub const WORKLOADS: [Workload; 15] = [
+    workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
+    workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
+    workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
+    workload("replace", &[Add(A, 2), Add(B, 6)], &[Add(A, 4), Hours(1), Add(A, 6), Add(B, 4)]),
+    workload("forget", &[Add(A, 2), Add(A2, 3), Add(B, 2)], &[Hours(1), Forget(A), Find(B), Forget(B), Add(A, 2)]),
+    workload("build", &[Add(B, 4)], &[Get(A, 3), Get(A, 3), Get(B, 9)]),
+    workload("find the next day", &[Add(A, 3), Settle], &[Hours(24), Find(A), Find(A)]),
+    workload("find in the next boot", &[Add(A, 3), Add(B, 4)], &[Open(LAZY), NewBoot, Find(A), Find(B), Find(A)]),
+    workload(
+        "compaction",
+        &[Add(A, 2), Add(B, 4), Add(A, 6), Add(C, 8), Forget(C), Hours(1)],
+        &[Compact, Add(C, 2), Find(A)],
+    ),
+    workload(
+        "a second compaction",
+        &[Add(A, 2), Add(B, 4), Compact, Add(A, 6), Add(C, 8)],
+        &[Open(LAZY), Compact, Forget(B), Compact],
+    ),
+    workload("eviction", &[Open(THREE), Add((11, 0), 2), Add((12, 0), 4), Add(A, 6), Hours(1)], &[
+        Open(THREE),
+        Add(B, 8),
+        Add((3, 0), 10),
+    ]),
+    workload("damage", &[Add(A, 2), Add(A2, 2), Add(B, 4)], &[Damage(2), Find(A), Add(B, 2), Find(A2)]),
+    workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
+    workload("litter", &[Add(A, 2), Add(B, 4), Forget(B), Hours(1)], &[Sweep, Add(B, 4)]),
+    Workload { name: "creation", before: &[], ops: &[Add(A, 2), Add(B, 2)], from_nothing: true },
+];
+
+impl Workload {
+    /// The disk before it, what may be on it, and what is to be done.
+    pub fn start(&self, setup: Setup) -> (Disk, Model, Vec<Op>) {
+        let base = if self.from_nothing { empty_disk(2) } else { disk_with_store() };
+        let (disk, model) = prepare(&base, &with(setup, self.before));
+        (disk, model, with(setup, self.ops))
+    }
+}
+
+/// The same operations with handles of this durability.
+fn with(setup: Setup, ops: &[Op]) -> Vec<Op> {
+    let durability = setup.durability;
+    let change = |op: &Op| match op {
+        Open(own) => Open(Setup { durability, ..*own }),
+        op => *op,
+    };
+    [Open(setup)].into_iter().chain(ops.iter().map(change)).collect()
+}
+
+/// Both kinds of handles, named.
+pub const SETUPS: [(&str, Setup); 2] = [("lazy", LAZY), ("synced", SYNC)];
