@@ -3,7 +3,7 @@
 //! A child process is this very test binary, told by its environment to play one of [`ROLES`]. It talks to
 //! its parent in lines on standard output ([`say`]) and waits for it at standard input ([`wait_for_go`]).
 
-use crate::{flight, seed_rules};
+use crate::{flight, many_writers, scenarios, seed_rules};
 use plugcache::{
     Artifact, Build, Config, ConfigBuilder, Exec, Got, NO_OPTIONS, Sources, SourcesBuilder, Store, Toolchain,
 };
@@ -172,6 +172,15 @@ pub(crate) fn let_the_file_clock_tick() {
     }
 }
 
+/// Of a directory and of all below it.
+pub(crate) fn set_dir_modes(dir: &Path, mode: u32) {
+    let set = |mode| fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o700);
+    let below: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    below.iter().filter(|path| path.is_dir()).for_each(|dir| set_dir_modes(dir, mode));
+    set(mode);
+}
+
 /// A part that a child process plays, with the arguments that its parent gave.
 type Role = fn(&[String]);
 
@@ -184,6 +193,11 @@ const ROLES: &[(&str, Role)] = &[
     ("ask", seed_rules::ask),
     ("hit and miss", seed_rules::hit_and_miss),
     ("open for an application", seed_rules::open_for_an_application),
+    ("load", scenarios::load_each),
+    ("load from a read-only directory", scenarios::load_from_a_read_only_directory),
+    ("add", many_writers::add_many),
+    ("find", many_writers::find_many),
+    ("compact", many_writers::compact_until_told),
 ];
 
 /// Holds the name of the role, then its arguments, a line each.

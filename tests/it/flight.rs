@@ -1,14 +1,15 @@
 //! One build for any number of threads and processes, and what becomes of it when it fails, panics, dies or
 //! asks for itself.
 
-use crate::common::{Child, Compiler, Place, all_at_once, config, named, say, text, wait_for_go};
+use crate::common::{
+    Child, Compiler, Place, all_at_once, config, named, say, set_dir_modes, text, wait_for_go,
+};
 use plugcache::{
     Build, BuildError, Busy, Claim, Got, How, LoadFailed, LoadOrBuildError, Skip, Sources, Store,
 };
 use std::{
     convert::Infallible,
     fs, io,
-    os::unix::fs::PermissionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Barrier,
@@ -307,28 +308,20 @@ pub(crate) fn build_in_a_read_only_store(_: &[String]) {
     let home = Place::new();
     let (store, compiler) = (home.store(), home.compiler());
     assert_eq!(compiler.get(&store, &named("before")).how, How::Built);
-    set_modes(&home.store_dir(), 0o500);
+    set_dir_modes(&home.store_dir(), 0o500);
     for store in [store, home.store()] {
         assert_eq!(compiler.get(&store, &named("before")).how, How::Hit);
         let got = compiler.get(&store, &named("a"));
         assert!(matches!(&got.how, How::Uncached(Skip::NoPermission(_))), "{:?}", got.how);
         is_usable_and_goes_with_the_last_clone(got, "a");
     }
-    set_modes(&home.path(""), 0o500);
+    set_dir_modes(&home.path(""), 0o500);
     let nowhere = home.path("nowhere");
     let got = compiler.get(&Store::open(config(&nowhere).build()).unwrap(), &named("a"));
     assert_eq!(got.how, How::Uncached(Skip::NoPermission(nowhere)));
     is_usable_and_goes_with_the_last_clone(got, "a");
-    set_modes(&home.path(""), 0o700);
+    set_dir_modes(&home.path(""), 0o700);
     say(compiler.runs().to_string());
-}
-
-/// Of a directory and all below it.
-fn set_modes(dir: &Path, mode: u32) {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
-    let below: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    below.iter().filter(|path| path.is_dir()).for_each(|dir| set_modes(dir, mode));
-    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]

@@ -231,13 +231,13 @@ fn rule_5_a_rejected_entry_is_gone_for_everyone_and_no_other_with_it() {
         [Added::Stored, Added::Stored]
     );
     let artifact = store.find(&named("a")).unwrap();
-    assert!(store.reject(&artifact));
-    assert!(!store.reject(&artifact), "it has no entry any more");
+    assert!(store.reject(&artifact, "a test says so"));
+    assert!(!store.reject(&artifact, "a test says so"), "it has no entry any more");
     assert!(as_exec(&place, "one").find(&named("a")).is_none());
     assert_eq!(text(&artifact), "1");
     // An artifact that was rejected says nothing about the next one of its key.
     assert_eq!(add(&store, &named("a"), "1"), Added::Stored);
-    assert!(!store.reject(&artifact));
+    assert!(!store.reject(&artifact, "a test says so"));
     assert_eq!(
         (place_finds(&place, "one").is_stored(), text(&place_finds(&place, "other")).as_str()),
         (true, "2")

@@ -48,7 +48,14 @@ impl Tally {
     }
 
     /// Judges a state after a crash, unless an equal one was judged.
-    fn judge(&self, disk: &Disk, model: &Model, after: After, kind: usize, label: &dyn Fn() -> String) -> usize {
+    fn judge(
+        &self,
+        disk: &Disk,
+        model: &Model,
+        after: After,
+        kind: usize,
+        label: &dyn Fn() -> String,
+    ) -> usize {
         let number = self.count(kind);
         let print = disk.fingerprint();
         self.states.note_number(print);
@@ -65,13 +72,18 @@ impl Tally {
 }
 
 /// Crashes one workload everywhere.
-fn crash(tally: &Tally, workload: &Workload, (kind, setup): (&str, super::workload::Setup)) -> Result<(), String> {
+fn crash(
+    tally: &Tally,
+    workload: &Workload,
+    (kind, setup): (&str, super::workload::Setup),
+) -> Result<(), String> {
     let (disk, model, ops) = workload.start(setup);
     let past = record(&disk, &model, &ops)?;
     let many = past.instants.len() > 400;
     for (at, instant) in past.instants.iter().enumerate() {
         let step = &instant.moment.step;
-        let label = |what: &str| format!("{} ({kind}), {what} after {:?}: {step}", workload.name, ops[instant.op]);
+        let label =
+            |what: &str| format!("{} ({kind}), {what} after {:?}: {step}", workload.name, ops[instant.op]);
         tally.judge(&instant.moment.disk, &instant.model, After::Kill, 0, &|| label("killed"));
         // Making 256 equal directories is cut at every sixteenth of them.
         let is_sample = !many || step.verb != plugcache::__sim::Verb::MakeDir || at % 16 == 0;
@@ -79,7 +91,9 @@ fn crash(tally: &Tally, workload: &Workload, (kind, setup): (&str, super::worklo
             cuts(tally, &instant.moment.disk, &instant.model, cuts_max(), &|| label("cut"));
         }
     }
-    cuts(tally, &past.end.disk, &past.end.model, cuts_max(), &|| format!("{} ({kind}), cut at the end", workload.name));
+    cuts(tally, &past.end.disk, &past.end.model, cuts_max(), &|| {
+        format!("{} ({kind}), cut at the end", workload.name)
+    });
     tear(tally, workload, kind, &past.writes, (&disk, &model, &ops))
 }
 
@@ -142,7 +156,8 @@ fn tear(
                     break;
                 }
             }
-            let label = || format!("{} ({kind}), write {verb} torn after {keep} bytes of {len}", workload.name);
+            let label =
+                || format!("{} ({kind}), write {verb} torn after {keep} bytes of {len}", workload.name);
             let Some(last) = world.process.last_disk() else { return Err(label() + ": it did not die") };
             tally.judge(&last, &world.model, After::Kill, 2, &label);
             for cut in last.power_cuts(bound(2, 40)) {

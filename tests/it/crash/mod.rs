@@ -39,8 +39,12 @@ const ROOT: &str = "/home/u/store";
 const V1: &str = "/home/u/store/v1";
 
 /// Foreign files beside the store, in its root and within: never changed (I20).
-const CANARIES: [&str; 4] =
-    ["/home/u/canary", "/home/u/store/foreign", "/home/u/store/v2/log.1", "/home/u/store/v1/staging/mine.txt"];
+const CANARIES: [&str; 4] = [
+    "/home/u/canary",
+    "/home/u/store/foreign",
+    "/home/u/store/v2/log.1",
+    "/home/u/store/v1/staging/mine.txt",
+];
 
 /// Whether the large bounds are asked for.
 fn is_full() -> bool {
@@ -145,7 +149,8 @@ fn find(store: &Store, number: u8) -> Result<Option<u8>, String> {
     let Some(first) = named.first().and_then(|(_, bytes)| bytes.first()) else {
         return Err(format!("sources {number}: an artifact without bytes"));
     };
-    let expected: Vec<_> = content(*first).into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+    let expected: Vec<_> =
+        content(*first).into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
     if named == expected { Ok(Some(*first)) } else { Err(format!("sources {number}: wrong bytes")) }
 }
 

@@ -93,7 +93,8 @@ impl Model {
             let now = found.get(key).copied().flatten();
             let others = allowed.into_iter().filter(|state| *state != now);
             let event = |state, sure| Event { state, sure, durable: sure };
-            history.0 = [event(now, true)].into_iter().chain(others.map(|state| event(state, false))).collect();
+            history.0 =
+                [event(now, true)].into_iter().chain(others.map(|state| event(state, false))).collect();
         }
     }
 

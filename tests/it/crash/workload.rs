@@ -302,7 +302,9 @@ fn key_of(op: Op) -> Option<Key> {
 /// Writes into the file that holds the first output of this content, if there is one.
 fn damage(disk: &Disk, number: u8) {
     let (_, bytes) = super::content(number).remove(0);
-    let found = check::files(disk).into_iter().find(|(path, held)| path.starts_with(&format!("{V1}/objects")) && *held == bytes);
+    let found = check::files(disk)
+        .into_iter()
+        .find(|(path, held)| path.starts_with(&format!("{V1}/objects")) && *held == bytes);
     if let Some((path, _)) = found {
         disk.overwrite(path, 1, [number.wrapping_add(1)]);
     }
@@ -321,7 +323,8 @@ pub struct Past {
 pub fn record(start: &Disk, model: &Model, ops: &[Op]) -> Result<Past, String> {
     let disk = start.snapshot();
     let mut world = World::on(disk.clone(), model.clone());
-    let mut past = Past { instants: Vec::new(), verbs: 0, writes: Vec::new(), end: World::on(disk, model.clone()) };
+    let mut past =
+        Past { instants: Vec::new(), verbs: 0, writes: Vec::new(), end: World::on(disk, model.clone()) };
     let mut before: Files = check::files(&world.disk);
     for (number, op) in ops.iter().enumerate() {
         let during = world.begun(*op);

@@ -34,10 +34,18 @@ pub const WORKLOADS: [Workload; 15] = [
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
     workload("replace", &[Add(A, 2), Add(B, 6)], &[Add(A, 4), Hours(1), Add(A, 6), Add(B, 4)]),
-    workload("forget", &[Add(A, 2), Add(A2, 3), Add(B, 2)], &[Hours(1), Forget(A), Find(B), Forget(B), Add(A, 2)]),
+    workload(
+        "forget",
+        &[Add(A, 2), Add(A2, 3), Add(B, 2)],
+        &[Hours(1), Forget(A), Find(B), Forget(B), Add(A, 2)],
+    ),
     workload("build", &[Add(B, 4)], &[Get(A, 3), Get(A, 3), Get(B, 9)]),
     workload("find the next day", &[Add(A, 3), Settle], &[Hours(24), Find(A), Find(A)]),
-    workload("find in the next boot", &[Add(A, 3), Add(B, 4)], &[Open(LAZY), NewBoot, Find(A), Find(B), Find(A)]),
+    workload(
+        "find in the next boot",
+        &[Add(A, 3), Add(B, 4)],
+        &[Open(LAZY), NewBoot, Find(A), Find(B), Find(A)],
+    ),
     workload(
         "compaction",
         &[Add(A, 2), Add(B, 4), Add(A, 6), Add(C, 8), Forget(C), Hours(1)],
@@ -48,11 +56,11 @@ pub const WORKLOADS: [Workload; 15] = [
         &[Add(A, 2), Add(B, 4), Compact, Add(A, 6), Add(C, 8)],
         &[Open(LAZY), Compact, Forget(B), Compact],
     ),
-    workload("eviction", &[Open(THREE), Add((11, 0), 2), Add((12, 0), 4), Add(A, 6), Hours(1)], &[
-        Open(THREE),
-        Add(B, 8),
-        Add((3, 0), 10),
-    ]),
+    workload(
+        "eviction",
+        &[Open(THREE), Add((11, 0), 2), Add((12, 0), 4), Add(A, 6), Hours(1)],
+        &[Open(THREE), Add(B, 8), Add((3, 0), 10)],
+    ),
     workload("damage", &[Add(A, 2), Add(A2, 2), Add(B, 4)], &[Damage(2), Find(A), Add(B, 2), Find(A2)]),
     workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
     workload("litter", &[Add(A, 2), Add(B, 4), Forget(B), Hours(1)], &[Sweep, Add(B, 4)]),
