@@ -10,6 +10,7 @@ use std::{
 use super::{
     Inner, Store,
     artifact::{Artifact, Held, HeldOutput},
+    inputs::Moves,
     report::Entry,
     root::Root,
     scratch::Scratch,
@@ -64,7 +65,7 @@ impl fmt::Display for Miss {
 }
 
 /// What discovered inputs hold now, by path; `None` for what cannot be digested.
-type KnownInputs = HashMap<Vec<u8>, Option<ObjectDigest>>;
+type KnownInputs = HashMap<PathBuf, Option<ObjectDigest>>;
 
 /// An output ready to be handed out.
 struct Opened {
@@ -151,7 +152,7 @@ impl Inner {
         let mut inputs = HashMap::new();
         let mut newest = None;
         for put in own.into_iter().chain(others) {
-            match self.open_entry(&root, put, &exec, &mut inputs) {
+            match self.open_entry(&root, put, sources, &exec, &mut inputs) {
                 Ok(artifact) => return Ok(artifact),
                 Err(reason) => newest = newest.or(Some(reason)),
             }
@@ -163,12 +164,13 @@ impl Inner {
         &self,
         root: &Arc<Root>,
         put: Arc<Put>,
+        sources: &Sources,
         exec: &[u8; 32],
         inputs: &mut KnownInputs,
     ) -> Result<Artifact, Miss> {
         let spilled = self.spilled_details(root, &put)?;
         if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
-            self.check_discovered(details, inputs)?;
+            self.check_discovered(details, sources, inputs)?;
         }
         let opened: Vec<Opened> =
             put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
@@ -208,21 +210,27 @@ impl Inner {
         Details::of_bytes(&bytes).map(Some).map_err(|_| Miss::ObjectDamaged(digest))
     }
 
-    /// All that the build read beside its sources must be what it was. Only regular files are read, and each
-    /// once in one find, however many entries of the key name it.
-    fn check_discovered(&self, details: &Details, inputs: &mut KnownInputs) -> Result<(), Miss> {
+    /// All that the build read beside its sources must be what it was, beside `sources` if they are elsewhere.
+    /// Only regular files are read, and each once in one find, however many entries of the key name it.
+    fn check_discovered(
+        &self,
+        details: &Details,
+        sources: &Sources,
+        inputs: &mut KnownInputs,
+    ) -> Result<(), Miss> {
+        let moves = Moves::since(&details.recipe, sources);
         for input in &details.discovered {
-            let path = || PathBuf::from(fs::text_of(&input.path));
-            let now = match inputs.get(&input.path) {
+            let path = moves.now(fs::text_of(&input.path).into());
+            let now = match inputs.get(&path) {
                 Some(known) => *known,
                 None => {
-                    let now = sources::digest_path(&self.fs, self.memo(), &path()).ok();
-                    inputs.insert(input.path.clone(), now);
+                    let now = sources::digest_path(&self.fs, self.memo(), &path).ok();
+                    inputs.insert(path.clone(), now);
                     now
                 }
             };
             if now.is_none_or(|now| *now.as_bytes() != input.digest) {
-                return Err(Miss::InputChanged(path()));
+                return Err(Miss::InputChanged(path));
             }
         }
         Ok(())
