@@ -156,7 +156,8 @@ fn a_header_that_was_read_and_is_gone_keeps_the_artifact_out_of_the_store() {
 fn a_source_that_the_build_reports_is_no_input_so_that_a_copy_elsewhere_still_hits() {
     for report in [Report::Depfile, Report::AlsoRead] {
         let place = Place::new();
-        let (source, header) = (write(&place, "a.c", "s "), write(&place, "a.h", "one"));
+        // As a header of the system, this one lies in no directory of the sources.
+        let (source, header) = (write(&place, "here/a.c", "s "), write(&place, "system/a.h", "one"));
         let store = place.store();
         assert_eq!(get(&place, &store, &source, &[&header], report).how, How::Built);
         let copy = write(&place, "elsewhere/a.c", "s ");
@@ -166,6 +167,30 @@ fn a_source_that_the_build_reports_is_no_input_so_that_a_copy_elsewhere_still_hi
         assert_eq!(get(&place, &place.store(), &copy, &[&header], report).how, How::Hit);
         assert_eq!((place.compiler().runs(), place.objects().len()), (1, 1));
     }
+}
+
+#[test]
+fn a_copy_elsewhere_is_judged_by_the_headers_beside_it_and_not_by_those_beside_the_first() {
+    let place = Place::new();
+    let [here, there] = ["here", "there"].map(|dir| {
+        let file = |name: &str, text: &str| write(&place, &format!("{dir}/{name}"), text);
+        (file("src/a.c", "s "), file("src/a.h", "one "), file("include/b.h", "two"))
+    });
+    let store = place.store();
+    let ask = |(source, one, two): &(PathBuf, PathBuf, PathBuf)| {
+        let got = get(&place, &store, source, &[one, two], Report::Depfile);
+        (got.how.to_string(), text(&got.artifact))
+    };
+    let is = |how: &str, text: &str| (how.to_owned(), text.to_owned());
+    assert_eq!([ask(&here), ask(&there)], [is("built", "s one two"), is("hit", "s one two")]);
+    write(&place, "there/include/b.h", "2");
+    assert_eq!([ask(&there), ask(&there)], [is("built", "s one 2"), is("hit", "s one 2")]);
+    assert_eq!(ask(&here), is("hit", "s one two"));
+    write(&place, "here/src/a.h", "1 ");
+    assert_eq!([ask(&there), ask(&here)], [is("hit", "s one 2"), is("built", "s 1 two")]);
+    // The first one's headers are of no use where a compile would not look for them.
+    fs::remove_file(&there.2).unwrap();
+    assert!(store.find(&key([&there.0]).digest().unwrap()).is_none());
 }
 
 #[test]
