@@ -12,6 +12,7 @@ use crate::{
     error::{BuildError, LoadFailed, LoadOrBuildError, Skip},
     flight::{self, Ticket},
     format::record::PutId,
+    manifest::Refused,
     sources::Sources,
     sync::Arc,
 };
@@ -278,6 +279,8 @@ impl Inner {
     fn enter_flight(&self, sources: &Sources) -> Result<Option<Ticket>, Skip> {
         let root = self.root_for_writing()?;
         let exec = self.exec().map_err(Skip::Disabled)?;
+        // Before anything is made: a later version may have taken the store over (I18).
+        root.manifest.refresh().map_err(Refused::from)?;
         let entered = flight::enter(&root.dir, &sources.digest(), &exec);
         if entered.is_err() && root.manifest.is_deleted() {
             self.forget_root(&root);
