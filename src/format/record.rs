@@ -282,6 +282,11 @@ impl Put {
         !self.visible().is_empty() && (self.details.is_some() || self.spilled().is_some())
     }
 
+    /// Sum of the lengths of its outputs. They come from disk: absurd ones must not overflow into a small sum.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.outputs.iter().fold(0, |sum, output| output.len.saturating_add(sum))
+    }
+
     /// The output that holds the details, if they did not fit.
     pub(crate) fn spilled(&self) -> Option<&OutputRecord> {
         self.outputs.last().filter(|output| output.name == DETAILS_NAME)

@@ -15,7 +15,7 @@ use super::{Manifest, Refused, State, View, segment, view};
 use crate::{
     error::Trouble,
     format::record::{Put, Record},
-    fs::{Access, Dir, Lock},
+    fs::{self, Access, Dir, Lock},
     layout::ManifestName,
     sync::Arc,
 };
@@ -35,7 +35,7 @@ impl Manifest {
     pub(crate) fn compact(&self) -> Result<Compacted, Refused> {
         let mut state = self.state();
         self.refresh_state(&mut state)?;
-        if state.view.unknown || self.access == Access::Read {
+        if state.view.is_partly_unknown() || self.access == Access::Read {
             return Ok(Compacted::Not);
         }
         // A description of its own: the lock ends when it is closed, whoever else holds the directory.
@@ -56,15 +56,17 @@ impl Manifest {
         let next = highest + 1;
         self.make_log(next)?;
         self.seal_below(next, state)?;
-        let Some((listed, mut inputs)) = inputs_below(own, next, &mut state.window)? else {
+        let Some((listed, mut inputs)) = inputs_below(own, next, self.access, &mut state.window)? else {
             return Ok(Compacted::Not);
         };
-        if inputs.unknown || inputs.current.is_some() {
+        let entries = inputs.entries();
+        // Asked after the last frame was read.
+        if inputs.is_partly_unknown() || inputs.current.is_some() {
             return Ok(Compacted::Not);
         }
         let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer.first);
         let name = ManifestName::Segment { first, last: next - 1 };
-        let puts = in_order_of_use(inputs.entries());
+        let puts = in_order_of_use(entries);
         let bytes = segment::build((first, next - 1), self.seed()?, &puts).map_err(|_| Refused::TooLong)?;
         if !self.publish(name, &bytes)? {
             return Ok(Compacted::Not);
@@ -94,11 +96,12 @@ impl Manifest {
 fn inputs_below(
     dir: &Dir,
     limit: u64,
+    access: Access,
     window: &mut Vec<u8>,
 ) -> Result<Option<(Vec<ManifestName>, View)>, Refused> {
     let mut listed = view::names_in(dir)?;
     for look in 0..=view::LOOKS_AT_A_GAP {
-        let inputs = View::load_below(dir, &listed, limit, look == view::LOOKS_AT_A_GAP, window)?;
+        let inputs = View::load_below(dir, &listed, limit, look == view::LOOKS_AT_A_GAP, access, window)?;
         let now = view::names_in(dir)?;
         match inputs {
             Some(inputs) if now == listed => return Ok(Some((listed, inputs))),
@@ -123,6 +126,8 @@ fn unlink_inputs(dir: &Dir, listed: &[ManifestName], made: ManifestName) -> Resu
     for path in old.map(|name| name.path()) {
         match dir.unlink(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A directory holds what is not ours; below the segment nobody looks at it any more.
+            Err(error) if fs::is_wrong_kind(&error) => {}
             unlinked => unlinked.map_err(Trouble::of("remove", &path))?,
         }
     }

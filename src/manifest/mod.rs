@@ -173,7 +173,7 @@ impl Manifest {
 
     /// Whether a later version wrote parts of this: then nothing may be compacted, evicted or swept.
     pub(crate) fn is_partly_unknown(&self) -> bool {
-        self.state().view.unknown
+        self.state().view.is_partly_unknown()
     }
 
     /// Appends one record, and returns once it has been read back from where every reader will see it.

@@ -12,7 +12,7 @@
 //! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5).
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -20,12 +20,15 @@ use super::log::{HeaderRead, header_of};
 use crate::{
     error::Trouble,
     format::{
-        frame::{self, Frame, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, Scan, TooLong},
+        frame::{self, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, TooLong},
         record::{FileKind, Footer, Header, Put, Record},
     },
     fs::{self, Access, Dir, Kind, Map},
     layout::ManifestName,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What a FOOTER frame fills.
@@ -49,8 +52,8 @@ pub(super) struct Segment {
     map: Map,
     seed: u64,
     pub(super) footer: Footer,
-    /// Written by a later version with parts this one does not know.
-    pub(super) unknown: bool,
+    /// Written by a later version with parts this one does not know, as the header or a frame has shown.
+    unknown: AtomicBool,
     /// Frames that were checked, by slot number.
     checked: Mutex<HashMap<u32, Option<Arc<Put>>>>,
 }
@@ -69,11 +72,15 @@ pub(super) struct Row {
 }
 
 impl Segment {
-    pub(super) fn open(dir: &Dir, name: ManifestName) -> Result<Opened, Trouble> {
+    pub(super) fn open(dir: &Dir, name: ManifestName, access: Access) -> Result<Opened, Trouble> {
         let path = name.path();
         let file = match dir.open(&path, Access::Read) {
             Ok(file) => file,
             Err(error) if fs::is_wrong_kind(&error) => return Ok(Opened::Damaged),
+            // As with a log: what a store of our own does not let us read is damage.
+            Err(error) if access == Access::Append && error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Opened::Damaged);
+            }
             Err(error) => return Err(Trouble::of("open", &path)(error)),
         };
         let stat = file.stat().map_err(Trouble::of("examine", &path))?;
@@ -89,8 +96,13 @@ impl Segment {
         let Some(footer) = footer_of(&map, header.seed, name) else {
             return Ok(Opened::Damaged);
         };
-        let unknown = header.ro_compat != 0;
+        let unknown = AtomicBool::new(header.ro_compat != 0);
         Ok(Opened::Segment(Segment { map, seed: header.seed, footer, unknown, checked: Mutex::default() }))
+    }
+
+    /// Whether a later version wrote parts of what was read of it.
+    pub(super) fn is_partly_unknown(&self) -> bool {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     /// All entries under this source digest, in no order.
@@ -122,7 +134,11 @@ impl Segment {
         let frame = frame::decode(frames.get(start..)?, self.seed)?;
         match Record::of_frame(&frame) {
             Ok(Record::Put(put)) if put.is_sound() => Some(Arc::from(put)),
-            _ => None,
+            Ok(_) => None,
+            Err(_) => {
+                self.unknown.store(true, Ordering::Relaxed);
+                None
+            }
         }
     }
 
@@ -131,25 +147,19 @@ impl Segment {
         (u32_at(&self.map, at), u32_at(&self.map, at + 4))
     }
 
-    /// The retention column; where it is damaged, the same from the frames. Nothing is evicted by wrong numbers,
-    /// and no entry that the index still leads to is taken for gone: a compaction would lose it for good.
+    /// The retention column; where it is damaged, what the frames say: a store that forgot these entries would
+    /// lose them at the next compaction, and take their objects for nobody's.
     pub(super) fn rows(&self) -> Vec<Row> {
         let column = &self.map[self.footer.column_at as usize..][..self.column_len()];
-        if xxh3_64_with_seed(column, self.seed) != self.footer.column_sum {
-            return self.rows_of_frames();
+        if xxh3_64_with_seed(column, self.seed) == self.footer.column_sum {
+            return column.chunks_exact(COLUMN_BYTES).map(Row::of_bytes).collect();
         }
-        column.chunks_exact(COLUMN_BYTES).map(Row::of_bytes).collect()
-    }
-
-    fn rows_of_frames(&self) -> Vec<Row> {
         let frames = &self.map[SLOT_BYTES..self.footer.index_at as usize];
-        let row = |(at, frame): (usize, Frame<'_>)| match Record::of_frame(&frame) {
-            Ok(Record::Put(put)) if put.is_sound() => {
-                u32::try_from(1 + at / SLOT_BYTES).ok().map(|slot| Row::of_put(&put, slot))
-            }
-            _ => None,
-        };
-        Scan::new(frames, self.seed).filter_map(row).collect()
+        let slots = frame::Scan::new(frames, self.seed).map(|(at, _)| 1 + at / SLOT_BYTES);
+        slots
+            .filter_map(|slot| u32::try_from(slot).ok())
+            .filter_map(|slot| self.put_at(slot).map(|put| Row::of_put(&put, slot)))
+            .collect()
     }
 
     fn column_len(&self) -> usize {
@@ -158,10 +168,17 @@ impl Segment {
 }
 
 impl Row {
+    /// `frame`: the slot in which the entry's frame starts.
     fn of_put(put: &Put, frame: u32) -> Row {
-        let bytes = put.outputs.iter().map(|output| output.len).fold(0, u64::saturating_add);
-        let Put { put_id, paths, names, order, day, .. } = *put;
-        Row { put_id, paths, names, order, bytes, day, frame }
+        Row {
+            put_id: put.put_id,
+            paths: put.paths,
+            names: put.names,
+            order: put.order,
+            bytes: put.bytes(),
+            day: put.day,
+            frame,
+        }
     }
 
     fn of_bytes(bytes: &[u8]) -> Row {
@@ -259,7 +276,7 @@ pub(super) fn build(name: (u64, u64), seed: u64, puts: &[Arc<Put>]) -> Result<Ve
         column_at: column_at as u64,
         index_sum: xxh3_64_with_seed(&index, seed),
         column_sum: xxh3_64_with_seed(&bytes[column_at..], seed),
-        bytes: rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add),
+        bytes: rows.iter().fold(0, |sum, row| row.bytes.saturating_add(sum)),
     };
     bytes.resize(bytes.len().next_multiple_of(SLOT_BYTES), 0);
     let footer = Record::Footer(footer).to_frame(seed)?;

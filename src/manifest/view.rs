@@ -47,8 +47,8 @@ pub(super) struct View {
     pub(super) current: Option<Log>,
     /// The names of the listing, ascending.
     pub(super) names: Vec<ManifestName>,
-    /// Something a later version wrote is among it: neither compact, evict nor sweep.
-    pub(super) unknown: bool,
+    /// Something a later version wrote is among the logs.
+    unknown: bool,
     /// All entries of the segment with their rows, made when first needed.
     rows: Option<Vec<segment::Row>>,
 }
@@ -86,10 +86,11 @@ impl View {
         names: &[ManifestName],
         limit: u64,
         gaps_are_damage: bool,
+        access: Access,
         window: &mut Vec<u8>,
     ) -> Result<Option<View>, NoView> {
         let below: Vec<_> = names.iter().copied().filter(|name| name.last() < limit).collect();
-        look(dir, &below, Access::Read, window, gaps_are_damage)
+        look(dir, &below, access, window, gaps_are_damage)
     }
 
     /// Entries under this source digest, newest first.
@@ -123,8 +124,13 @@ impl View {
     /// At least as many entries and bytes as there are, without a look at each.
     pub(super) fn at_most(&self) -> (u64, u64) {
         let below = self.segment.as_ref().map_or((0, 0), |s| (s.footer.entries, s.footer.bytes));
-        let bytes: u64 = self.table.iter().flat_map(|put| &put.outputs).map(|output| output.len).sum();
-        (below.0 + self.table.len() as u64, below.1.saturating_add(bytes))
+        let bytes = self.table.iter().fold(below.1, |sum, put| put.bytes().saturating_add(sum));
+        (below.0 + self.table.len() as u64, bytes)
+    }
+
+    /// Whether something that a later version wrote is among what was read: neither compact, evict nor sweep.
+    pub(super) fn is_partly_unknown(&self) -> bool {
+        self.unknown || self.segment.as_ref().is_some_and(Segment::is_partly_unknown)
     }
 
     /// The highest number in any name: a new log gets the next one.
@@ -160,7 +166,7 @@ fn look(
     window: &mut Vec<u8>,
     gaps_are_damage: bool,
 ) -> Result<Option<View>, NoView> {
-    let Some((segment, base)) = base(dir, names)? else {
+    let Some((segment, base)) = base(dir, names, access)? else {
         return Ok(None);
     };
     let logs: Vec<u64> = names
@@ -175,9 +181,8 @@ fn look(
     if torn && !gaps_are_damage {
         return Ok(None);
     }
-    let unknown = segment.as_ref().is_some_and(|segment| segment.unknown);
     let table = Table::over(segment.as_ref().map_or(0, |segment| segment.footer.entries));
-    let mut view = View { segment, table, current: None, names: names.to_vec(), unknown, rows: None };
+    let mut view = View { segment, table, current: None, names: names.to_vec(), unknown: false, rows: None };
     for number in logs {
         if view.take_log(dir, number, access, window)? == Taken::Torn {
             return Ok(None);
@@ -220,20 +225,19 @@ impl View {
 
 /// The newest right segment, and the number up to which logs are replaced; `None` if the listing was torn.
 ///
-/// A damaged segment is passed over for an older one only if the logs between them still lie there, else it
-/// counts as an empty one: its entries are misses, and nothing that was dropped since comes back.
-fn base(dir: &Dir, names: &[ManifestName]) -> Result<Option<(Option<Segment>, u64)>, NoView> {
+/// A damaged segment is passed over for an older one, or for none, only if the logs between them still lie
+/// there, else it counts as an empty one: its entries are misses, and nothing that was dropped since comes back.
+fn base(dir: &Dir, names: &[ManifestName], access: Access) -> Result<Option<(Option<Segment>, u64)>, NoView> {
     let mut segments: Vec<_> =
         names.iter().copied().filter(|name| matches!(name, ManifestName::Segment { .. })).collect();
     segments.sort_by_key(|name| std::cmp::Reverse(name.last()));
     let newest = segments.first().map_or(0, |name| name.last());
+    let are_there = |first: u64| (first..=newest).all(|number| names.contains(&ManifestName::Log(number)));
     for name in segments {
-        match Segment::open(dir, name) {
+        match Segment::open(dir, name, access) {
             Ok(segment::Opened::Segment(segment)) => {
-                let between = name.last() + 1..=newest;
-                let whole = between.into_iter().all(|number| names.contains(&ManifestName::Log(number)));
-                let found = if whole { (Some(segment), name.last()) } else { (None, newest) };
-                return Ok(Some(found));
+                let whole = are_there(name.last() + 1);
+                return Ok(Some(if whole { (Some(segment), name.last()) } else { (None, newest) }));
             }
             Ok(segment::Opened::Damaged) => {}
             Ok(segment::Opened::Foreign) => return Err(NoView::Foreign),
@@ -241,5 +245,5 @@ fn base(dir: &Dir, names: &[ManifestName]) -> Result<Option<(Option<Segment>, u6
             Err(trouble) => return Err(trouble.into()),
         }
     }
-    Ok(Some((None, newest)))
+    Ok(Some((None, if are_there(1) { 0 } else { newest })))
 }

@@ -84,7 +84,7 @@ impl Entry {
 
     /// Sum of the lengths of its objects.
     pub fn bytes(&self) -> u64 {
-        self.0.outputs.iter().map(|output| output.len).sum()
+        self.0.bytes()
     }
 
     /// How long the build took.
@@ -184,7 +184,7 @@ impl Counters {
         let objects: HashMap<[u8; 32], u64> = outputs.map(|output| (output.object, output.len)).collect();
         Stats {
             entries: entries.len() as u64,
-            bytes: objects.values().sum(),
+            bytes: objects.values().fold(0, |sum, len| len.saturating_add(sum)),
             hits: read(&self.hits),
             misses: read(&self.misses),
             misses_damaged: read(&self.misses_damaged),

@@ -52,11 +52,14 @@ impl Sweep<'_> {
     /// which order this handle used its entries.
     pub(crate) fn evict(&self, own: PutId, used: &HashMap<PutId, u64>) -> Result<usize, Skip> {
         let (entries, bytes) = self.manifest.at_most();
-        let within = entries <= self.limits.max_files && bytes <= self.limits.max_bytes;
-        if within || self.manifest.is_partly_unknown() {
+        if entries <= self.limits.max_files && bytes <= self.limits.max_bytes {
             return Ok(0);
         }
         let entries = self.manifest.entries();
+        // Asked after all of it was read.
+        if self.manifest.is_partly_unknown() {
+            return Ok(0);
+        }
         // No own entry: somebody dropped or replaced it already, and keeps the limits in our place.
         let Some(own_order) = entries.iter().find(|put| put.put_id == own).map(|put| put.order) else {
             return Ok(0);
@@ -136,7 +139,8 @@ impl Sweep<'_> {
             return;
         }
         let mut named = self.named(None);
-        let held: u64 = named.values().chain(pending.iter().map(|unnamed| &unnamed.len)).sum();
+        let held = named.values().chain(pending.iter().map(|unnamed| &unnamed.len));
+        let held = held.fold(0u64, |sum, len| sum.saturating_add(*len));
         let courteous = held <= self.limits.max_bytes.saturating_mul(2);
         pending.retain(|unnamed| {
             if named.contains_key(&unnamed.object) {
