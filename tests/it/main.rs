@@ -5,8 +5,13 @@
     reason = "the rule is the library's: tests use the disk as anyone does"
 )]
 
+mod bad_manifest;
+mod bad_newer;
+mod bad_places;
+mod bad_sources;
 mod common;
 mod crash;
+mod damage;
 mod docs;
 mod flight;
 mod format;

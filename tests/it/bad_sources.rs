@@ -1,0 +1,2 @@
+use super::damage::Job;
+pub(crate) const JOBS: &[Job] = &[];
