@@ -71,12 +71,6 @@ pub(crate) fn enter(
 }
 
 fn open(dir: &Dir, path: &std::path::Path) -> Result<File, Trouble> {
-    match dir.open_or_create(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A tree whose making was cut short; whoever else makes it is as good.
-            let _ = dir.make_dir(layout::INFLIGHT.as_ref(), 0o700);
-            dir.open_or_create(path).map_err(Trouble::of("open", path))
-        }
-        opened => opened.map_err(Trouble::of("open", path)),
-    }
+    let open = || dir.open_or_create(path);
+    dir.with_parent(layout::INFLIGHT.as_ref(), open).map_err(Trouble::of("open", path))
 }

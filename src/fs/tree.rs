@@ -1,4 +1,4 @@
-//! Removing all that a directory holds: the one operation that is made of other verbs.
+//! Removing all that a directory holds, and making a directory with its parents: what is made of other verbs.
 
 use std::{io, path::Path};
 
@@ -11,6 +11,39 @@ impl Dir {
     /// Removes everything below this directory, following no link. What cannot be removed ends it with an error.
     pub(crate) fn empty(&self) -> io::Result<()> {
         empty(self, DEPTH_MAX)
+    }
+
+    /// Makes a directory below this one and its missing parents, each 0700; what is there already is fine.
+    pub(crate) fn make_dirs(&self, rel: &Path) -> io::Result<()> {
+        let make = || match self.make_dir(rel, 0o700) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        match (make(), rel.parent()) {
+            (Err(error), Some(parent))
+                if error.kind() == io::ErrorKind::NotFound && !parent.as_os_str().is_empty() =>
+            {
+                self.make_dirs(parent)?;
+                make()
+            }
+            (made, _) => made,
+        }
+    }
+
+    /// Runs `operation`, and once more with the directory `parent` made if that was missing: a tree whose making
+    /// was cut short, or one that somebody tidied up.
+    pub(crate) fn with_parent<T>(
+        &self,
+        parent: &Path,
+        operation: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dirs(parent)?;
+                operation()
+            }
+            done => done,
+        }
     }
 }
 

@@ -270,16 +270,8 @@ impl Manifest {
         let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let staged = layout::staged(token);
         let create = || self.dir.create(&staged, 0o600);
-        let created = create().or_else(|error| match error.kind() {
-            // A tree that somebody tidied up, or copied without its empty directories.
-            io::ErrorKind::NotFound => {
-                // Whoever else makes it is as good; anything else shows when the file is made.
-                let _ = self.dir.make_dir(layout::STAGING.as_ref(), 0o700);
-                create()
-            }
-            _ => Err(error),
-        });
-        let file = created.map_err(Trouble::of("make", &staged))?;
+        let file = self.dir.with_parent(layout::STAGING.as_ref(), create);
+        let file = file.map_err(Trouble::of("make", &staged))?;
         let published = self.write_and_rename(&file, &staged, name, bytes);
         if !matches!(published, Ok(true)) {
             // Litter at worst: the next sweep takes it, for its lock goes with this process.

@@ -7,7 +7,7 @@
 mod remove;
 mod stage;
 
-use std::{collections::HashMap, io, path::Path, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
 pub(crate) use self::{
     remove::{Disposal, Removed},
@@ -214,21 +214,6 @@ impl Objects {
     pub(crate) fn read_right(&self, digest: &ObjectDigest, file: &File) -> Option<Vec<u8>> {
         let bytes = read_all(file).ok()?;
         (ObjectDigest::of_bytes(&bytes) == *digest).then_some(bytes)
-    }
-
-    /// Runs `operation`, and once more with `parent` made if that was missing: a tree whose making was cut
-    /// short, or one that somebody tidied up.
-    fn with_parent<T>(&self, parent: &Path, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match operation() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match self.dir.make_dir(parent, 0o700) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => {}
-                }
-                operation()
-            }
-            done => done,
-        }
     }
 
     fn clones(&self) -> bool {

@@ -89,16 +89,35 @@ impl Objects {
         Ok(Removed::Yes)
     }
 
-    /// Sets aside what has an object's name and is no file (a directory, a symlink, a FIFO). It cannot be
-    /// locked like one; should it have become a file meanwhile, it gets its name back.
+    /// Sets aside what has an object's name and is no file: a directory, a symlink, a FIFO.
     pub(crate) fn remove_wrong_kind(&self, digest: &ObjectDigest) -> Result<Removed, Trouble> {
+        self.remove_unlockable(digest, &|path| {
+            self.dir.stat(path).is_ok_and(|stat| stat.kind == fs::Kind::File)
+        })
+    }
+
+    /// Sets aside an object that this user may not open. Whoever leases it reads on; its path led nowhere since
+    /// it was closed.
+    pub(super) fn remove_closed(&self, digest: &ObjectDigest) -> Result<Removed, Trouble> {
+        self.remove_unlockable(digest, &|path| {
+            let opened = self.dir.open(path, Access::Read);
+            !opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        })
+    }
+
+    /// Sets aside what cannot be locked. Should it be `fine` after all, because somebody put a right object there
+    /// meanwhile, that gets its name back.
+    fn remove_unlockable(
+        &self,
+        digest: &ObjectDigest,
+        fine: &dyn Fn(&Path) -> bool,
+    ) -> Result<Removed, Trouble> {
         let name = layout::object(digest);
-        let is_file = |path: &Path| self.dir.stat(path).is_ok_and(|stat| stat.kind == fs::Kind::File);
-        if is_file(&name) {
+        if fine(&name) {
             return Ok(Removed::Left);
         }
         let aside = self.set_aside(&name)?;
-        if is_file(&aside) {
+        if fine(&aside) {
             self.dir.rename(&aside, &name).map_err(Trouble::of("give back", &name))?;
             return Ok(Removed::Left);
         }
@@ -109,7 +128,7 @@ impl Objects {
         let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let aside = layout::quarantined(token);
         let rename = || self.dir.rename(name, &aside);
-        self.with_parent(layout::QUARANTINE.as_ref(), rename).map_err(Trouble::of("set aside", name))?;
+        self.dir.with_parent(layout::QUARANTINE.as_ref(), rename).map_err(Trouble::of("set aside", name))?;
         self.prune_quarantine();
         Ok(aside)
     }

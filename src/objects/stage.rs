@@ -129,7 +129,7 @@ impl Objects {
             path = layout::staged(token);
             let create = || self.dir.create(&path, 0o600);
             let file =
-                self.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
+                self.dir.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
             let name = StagedName { dir: self.dir.clone(), path: path.clone(), is_published: false };
             let locked = file.try_lock(Lock::Shared).map_err(Trouble::of("lock", &path))?;
             let links = file.stat().map_err(Trouble::of("examine", &path))?.links;
@@ -199,7 +199,7 @@ impl Objects {
         let name = layout::object(&staged.digest);
         let shard = layout::shard(staged.digest.as_bytes()[0]);
         for _ in 0..PUBLISHES_MAX {
-            match self.with_parent(&shard, || self.dir.rename(&staged.name.path, &name)) {
+            match self.dir.with_parent(&shard, || self.dir.rename(&staged.name.path, &name)) {
                 Ok(()) => {
                     staged.name.is_published = true;
                     return self.published(staged, &shard);
@@ -234,6 +234,11 @@ impl Objects {
                 return Ok(None);
             }
             Err(Unopened::Busy(_)) => return Err(Unpublished::Busy),
+            Err(Unopened::Refused(trouble)) if trouble.source.kind() == io::ErrorKind::PermissionDenied => {
+                // Left in place it would keep this artifact out for ever.
+                self.remove_closed(digest)?;
+                return Ok(None);
+            }
             Err(Unopened::Refused(trouble)) => return Err(trouble.into()),
         };
         // Between opening and locking it may have lost its name [m].

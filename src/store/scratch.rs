@@ -33,11 +33,7 @@ impl Scratch {
         let token = fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let name = layout::scratch(token);
         let make = || v1.make_dir(&name, 0o700);
-        let made = make().or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => v1.make_dir(layout::STAGING.as_ref(), 0o700).and_then(|()| make()),
-            _ => Err(error),
-        });
-        made.map_err(Trouble::of("make", &name))?;
+        v1.with_parent(layout::STAGING.as_ref(), make).map_err(Trouble::of("make", &name))?;
         let dir = v1.open_dir(&name).map_err(Trouble::of("open", &name))?;
         let scratch = Scratch::Staging { v1: v1.clone(), path: v1_path.join(&name), name, dir };
         let Scratch::Staging { dir, name, .. } = &scratch else { return Ok(scratch) };
