@@ -44,8 +44,8 @@ pub(super) struct Held {
     pub(super) is_own_exec: bool,
     /// Where the objects lie; `None` for an artifact that is not stored.
     pub(super) root: Option<Arc<Root>>,
-    /// Where the outputs lie if they are not stored: goes with the last clone.
-    pub(super) _scratch: Option<Scratch>,
+    /// Where outputs lie that are not in the store, or could not be leased there: goes with the last clone.
+    pub(super) _scratch: Vec<Scratch>,
 }
 
 pub(super) struct HeldOutput {

@@ -175,7 +175,7 @@ impl Build {
             })
             .collect::<Result<_, _>>()?;
         let held = self.held(held, u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX));
-        let artifact = Artifact::new(Held { _scratch: Some(self.scratch), ..held });
+        let artifact = Artifact::new(Held { _scratch: vec![self.scratch], ..held });
         Ok(Got { artifact, how: How::Uncached(skip) })
     }
 
@@ -191,7 +191,7 @@ impl Build {
             cost: Duration::from_millis(cost_ms),
             is_own_exec: true,
             root: None,
-            _scratch: None,
+            _scratch: Vec::new(),
         }
     }
 }

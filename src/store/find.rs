@@ -176,11 +176,11 @@ impl Inner {
             put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
         self.touch(root, &put, &opened);
         self.note_use(put.put_id);
-        let mut scratch = None;
+        let mut scratch = Vec::new();
         let outputs = opened
             .into_iter()
             .map(|opened| {
-                scratch = opened.scratch.or(scratch.take());
+                scratch.extend(opened.scratch);
                 opened.output
             })
             .collect();
@@ -301,13 +301,17 @@ impl Inner {
         let digest = ObjectDigest::from_bytes(output.object);
         let bytes = root.objects.read_right(&digest, file).ok_or(Miss::ObjectDamaged(digest))?;
         let unreadable = |_: io::Error| Miss::ObjectUnreadable(digest);
-        let scratch = Scratch::in_staging(&self.fs, &root.dir, &root.path)
-            .or_else(|_| Scratch::temporary())
-            .map_err(unreadable)?;
+        // Nothing is made in a store that was opened for reading (I17).
+        let scratch = match root.access {
+            Access::Append => Scratch::in_staging(&self.fs, &root.dir, &root.path).ok(),
+            Access::Read => None,
+        };
+        let scratch = scratch.map_or_else(Scratch::temporary, Ok).map_err(unreadable)?;
         let name = digest.to_string();
         scratch.write(&self.fs, name.as_ref(), &bytes).map_err(unreadable)?;
         let path = scratch.path().join(&name);
         let file = self.fs.open_source(&path).map_err(unreadable)?;
+        file.set_mode(if output.executable { 0o555 } else { 0o444 }).map_err(unreadable)?;
         let output = HeldOutput {
             name: fs::text_of(&output.name),
             place: path.clone(),
