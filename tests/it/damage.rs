@@ -320,7 +320,12 @@ fn a_child_process_does_the_job_that_it_was_given() {
     let (Some(job), Some(place)) = (std::env::var_os(JOB), std::env::var_os(PLACE)) else {
         return;
     };
-    let known = [super::bad_manifest::JOBS, super::bad_places::JOBS, super::bad_sources::JOBS];
+    let known = [
+        super::bad_manifest::JOBS,
+        super::bad_objects::JOBS,
+        super::bad_places::JOBS,
+        super::bad_sources::JOBS,
+    ];
     let (_, job) = known.into_iter().flatten().find(|(name, _)| job == *name).unwrap();
     job(Path::new(&place));
 }

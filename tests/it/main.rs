@@ -7,6 +7,7 @@
 
 mod bad_manifest;
 mod bad_newer;
+mod bad_objects;
 mod bad_places;
 mod bad_sources;
 mod common;
