@@ -234,7 +234,7 @@ fn every_purpose_of_the_code_and_every_limit_of_the_document_is_in_the_other() {
         let is_it = |line: &&str| {
             line.contains(&format!("const {name}: ")) && line.ends_with(&format!(" = {};", &value[1..]))
         };
-        if !constants.iter().any(|line| is_it(&line)) {
+        if !constants.iter().any(is_it) {
             missing.push(format!("const {name} = {value}"));
         }
         count += 1;

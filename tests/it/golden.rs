@@ -58,8 +58,11 @@ fn wasm() -> Sources {
     Sources::new("golden/wasm", &Toolchain::none(), NO_OPTIONS).bytes("a.wasm", "wasm").digest().unwrap()
 }
 
+/// Outputs by name and content.
+type Named = Vec<(&'static str, &'static str)>;
+
 /// Every entry that is in the golden store: whose, of which sources, and what its outputs hold.
-fn entries() -> Vec<(Exec, Sources, Vec<(&'static str, &'static str)>)> {
+fn entries() -> Vec<(Exec, Sources, Named)> {
     vec![
         (host(), greet(), vec![("greet.so", "GREET 1")]),
         (host(), in_memory("tool"), vec![("tool", "#!tool"), ("tool.map", "")]),

@@ -10,6 +10,7 @@ mod bad_newer;
 mod bad_objects;
 mod bad_places;
 mod bad_sources;
+mod architecture;
 mod common;
 mod crash;
 mod damage;
