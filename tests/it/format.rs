@@ -7,9 +7,11 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use plugcache::{Added, Config, Exec, How, Outputs, Sources, Store, Toolchain};
 use reader::{Frame, Record, Segment, frame_at, frames_of_log, record_of};
 
 pub(crate) fn root() -> &'static Path {
@@ -202,6 +204,89 @@ fn the_hashes_of_the_worked_entry_are_made_as_the_document_says() {
     let list = u64::from_le_bytes(list[..8].try_into().unwrap());
     assert_eq!((greet.paths, greet.names), (list, list));
     assert_eq!(greet.discovered_id, [0; 16]);
+}
+
+fn open(dir: &Path) -> Store {
+    let exec = Exec::Given(b"host".to_vec());
+    Store::open(Config::builder(dir).exec(exec).boot_id([0x42; 16]).build()).unwrap()
+}
+
+fn sources(number: usize, options: &[String]) -> Sources {
+    let tool = Toolchain::of_value("tool", "1");
+    Sources::new("format/1", &tool, options).bytes("source", number.to_string()).digest().unwrap()
+}
+
+#[test]
+fn stamp_exec_id_and_lock_file_are_made_as_the_document_says() {
+    let temp = tempfile::tempdir().unwrap();
+    let v1 = temp.path().join("v1");
+    let (store, sources) = (open(temp.path()), sources(0, &[]));
+    let exec = derive("plugcache 2026-11-23 exec id v1", &[&[2], &text(b"host")]);
+    let key = derive("plugcache 2026-11-23 build in progress v1", &[sources.digest().as_bytes(), &exec]);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let built = store.get_or_build(&sources, |build| {
+        assert!(v1.join("inflight").join(hex(&key)).exists());
+        build.write("out", "artifact")
+    });
+    assert_eq!(built.unwrap().how, How::Built);
+    let put = &reader::entries_of(&v1)[0];
+    assert_eq!((put.source, put.exec), (*sources.digest().as_bytes(), exec));
+    let object = hex(&put.outputs[0].object);
+    let stat = fs::metadata(v1.join("objects").join(&object[..2]).join(&object[2..])).unwrap();
+    assert_eq!((stat.mtime(), stat.mtime_nsec(), stat.mode() & 0o777), (1, 0, 0o444));
+    let time = |sec: i64, nsec: i64| [&sec.to_le_bytes()[..], &(nsec as u32).to_le_bytes()].concat();
+    let stamped = [
+        vec![0x42; 16],
+        [stat.dev(), stat.ino(), stat.len()].map(u64::to_le_bytes).concat(),
+        time(1, 0),
+        time(stat.ctime(), stat.ctime_nsec()),
+    ];
+    assert_eq!(stamped.concat().len(), 64);
+    let stamp = derive("plugcache 2026-11-23 object stamp v1", &[&stamped.concat()]);
+    assert_eq!(put.outputs[0].stamp, stamp[..16]);
+}
+
+#[test]
+fn the_reader_of_the_document_finds_in_a_segment_of_hundreds_and_in_the_log_what_the_library_put() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = open(temp.path());
+    for number in 0..300 {
+        if number == 250 {
+            assert!(plugcache::__sim::compact(&store));
+        }
+        let added = store.add(&sources(number, &[]), Outputs::bytes("out", number.to_string()));
+        assert_eq!(added.unwrap(), Added::Stored);
+    }
+    let digests: Vec<_> = (0..300).map(|number| *sources(number, &[]).digest().as_bytes()).collect();
+    let found: Vec<_> = reader::entries_of(&temp.path().join("v1")).iter().map(|put| put.source).collect();
+    assert_eq!(found, digests);
+    let bytes = fs::read(temp.path().join("v1/seg.1-1")).unwrap();
+    let segment = Segment::open(&bytes, 1, 1).unwrap();
+    assert_eq!((segment.footer.entries, segment.footer.index_slots), (250, 512));
+    for digest in &digests[..250] {
+        assert_eq!(segment.probe(digest).len(), 1);
+    }
+    for digest in &digests[250..] {
+        assert_eq!(segment.probe(digest), []);
+    }
+    let puts: Vec<_> = segment.rows().iter().map(|row| segment.put_at(row.frame).unwrap()).collect();
+    assert!(puts.is_sorted_by_key(|put| (put.day, put.order)));
+}
+
+#[test]
+fn details_too_long_for_a_frame_are_an_object_of_their_own() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, v1) = (open(temp.path()), temp.path().join("v1"));
+    let options: Vec<String> = (0..300).map(|number| format!("-D{number}={}", "x".repeat(240))).collect();
+    let sources = sources(0, &options);
+    assert_eq!(store.add(&sources, Outputs::bytes("out", "artifact")).unwrap(), Added::Stored);
+    let put = &reader::entries_of(&v1)[0];
+    let (last, object) = (&put.outputs[1], blake3::Hash::from_bytes(put.outputs[1].object).to_hex());
+    assert_eq!((put.details.as_ref(), last.name.as_slice()), (None, &b"\0details"[..]));
+    let bytes = fs::read(v1.join("objects").join(&object[..2]).join(&object[2..])).unwrap();
+    let details = reader::details_of(&bytes).unwrap();
+    assert_eq!((details.fields.len(), details.parts.len(), bytes.len() as u64), (301, 1, last.len));
+    assert_eq!(store.find(&sources).unwrap().outputs().len(), 1);
 }
 
 #[test]

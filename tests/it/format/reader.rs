@@ -310,6 +310,13 @@ fn put(c: &mut Cursor<'_>) -> Option<Put> {
     })
 }
 
+/// The bytes of an object that holds details.
+pub(crate) fn details_of(bytes: &[u8]) -> Option<Details> {
+    let mut c = Cursor::new(bytes, 0);
+    let details = details(&mut c)?;
+    c.end().map(|_| details)
+}
+
 /// R2: what the frame says, and all its fields; `None`: unknown.
 pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
     if frame.flags != 0 {
