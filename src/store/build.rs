@@ -25,6 +25,14 @@ use crate::{
     sync::{Arc, OnceLock},
 };
 
+/// What file systems take for a name.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// What the file of an output is called whose name cannot be that of a file.
+fn numbered(number: usize) -> OsString {
+    format!("output-{number}").into()
+}
+
 /// A build in progress, and the right to it: nobody else builds the same until this is dropped.
 #[derive(Debug)]
 pub struct Build {
@@ -81,15 +89,24 @@ impl Build {
 
     /// Declares an output and says where to write it. The first one declared is the primary one.
     ///
-    /// The path ends in `name` if that is a plain file name.
+    /// The path ends in `name` if that is a plain file name of up to 255 bytes (and not, of all names, one like
+    /// `output-3` that an output without such a name was given before).
     pub fn output(&mut self, name: impl AsRef<OsStr>) -> PathBuf {
         let name = name.as_ref();
         if let Some((_, path)) = self.outputs.iter().find(|(known, _)| known == name) {
             return path.clone();
         }
-        let plain = Path::new(name).file_name() == Some(name) && !fs::bytes_of(name).contains(&0);
-        let numbered = OsString::from(format!("output-{}", self.outputs.len()));
-        let path = self.dir().join(if plain { name } else { &numbered });
+        let bytes = fs::bytes_of(name);
+        let plain = Path::new(name).file_name() == Some(name)
+            && !bytes.contains(&0)
+            && bytes.len() <= FILE_NAME_BYTES_MAX;
+        let mut number = self.outputs.len();
+        let mut path = self.dir().join(if plain { name.to_owned() } else { numbered(number) });
+        // A name may look like a number that another output was given: two outputs never share a file.
+        while self.outputs.iter().any(|(_, taken)| *taken == path) {
+            number += 1;
+            path = self.dir().join(numbered(number));
+        }
         self.outputs.push((name.to_owned(), path.clone()));
         path
     }
