@@ -41,7 +41,8 @@ impl Root {
         match fs.open_root(&resolved).and_then(|root| root.open_dir(layout::MAJOR.as_ref())) {
             Ok(dir) => {
                 let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
-                judge_one(fs, config.trust(), &path, &stat, None)?;
+                // Sticky would not keep others from making a log in it.
+                judge_one(fs, config.trust(), &path, &stat, false)?;
                 Root::of_dir(fs, config, path, dir).map(Some)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -170,22 +171,32 @@ fn judge(fs: &Fs, config: &Config) -> Result<PathBuf, OpenError> {
             return Err(OpenError::NotADirectory { path: path.clone() });
         }
         let child = existing.get(place + 1).map(|(_, child)| child);
-        judge_one(fs, config.trust(), path, stat, child)?;
+        judge_one(fs, config.trust(), path, stat, child.is_none_or(|child| is_ours(fs, child)))?;
     }
     Ok(resolved)
 }
 
-/// Owned by this user or root, and written by nobody else; a sticky directory protects a child that is ours.
-fn judge_one(fs: &Fs, trust: Trust, path: &Path, stat: &Stat, child: Option<&Stat>) -> Result<(), OpenError> {
+fn is_ours(fs: &Fs, stat: &Stat) -> bool {
+    stat.owner == fs.user() || stat.owner == 0
+}
+
+/// Owned by this user or root, and written by nobody else; `sticky_protects` says whether all that is looked for
+/// in it is one child of ours, which others cannot exchange if it is sticky.
+fn judge_one(
+    fs: &Fs,
+    trust: Trust,
+    path: &Path,
+    stat: &Stat,
+    sticky_protects: bool,
+) -> Result<(), OpenError> {
     const STICKY: u32 = 0o1000;
-    let ours = |stat: &Stat| stat.owner == fs.user() || stat.owner == 0;
     let writers = match trust {
         Trust::OwnerOnly => stat.mode & 0o022,
         Trust::Group => stat.mode & 0o002,
         _ => return Ok(()),
     };
-    let protected = stat.mode & STICKY != 0 && child.is_none_or(ours);
-    if ours(stat) && (writers == 0 || protected) {
+    let protected = stat.mode & STICKY != 0 && sticky_protects;
+    if is_ours(fs, stat) && (writers == 0 || protected) {
         return Ok(());
     }
     Err(OpenError::Untrusted { path: path.to_owned(), mode: stat.mode, owner: stat.owner })
