@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::Trouble,
-    fs::{Dir, Fs, Lock, Time},
+    fs::{Dir, Fs, Lock, Stat, Time},
     layout,
     sync::Arc,
 };
@@ -28,6 +28,17 @@ pub(super) enum Scratch {
     Temporary(tempfile::TempDir),
 }
 
+/// The longest path that the kernel takes, with the zero behind it, and the longest name: a compiler must be
+/// able to write any output where it was told to.
+const PATH_BYTES_MAX: usize = 4096;
+const NAME_BYTES_MAX: usize = 255;
+
+/// A path that leads to the directory also when the store was renamed under this handle.
+fn path_to(fs: &Fs, dir: &Dir, path: PathBuf) -> PathBuf {
+    let leads = |own: &Stat| fs.stat_source(&path).is_ok_and(|named| named.same_inode(own));
+    if dir.stat_self().is_ok_and(|own| leads(&own)) { path } else { dir.path_now().unwrap_or(path) }
+}
+
 impl Scratch {
     pub(super) fn in_staging(fs: &Fs, v1: &Arc<Dir>, v1_path: &Path) -> Result<Scratch, Trouble> {
         let token = fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
@@ -35,8 +46,12 @@ impl Scratch {
         let make = || v1.make_dir(&name, 0o700);
         v1.with_parent(layout::STAGING.as_ref(), make).map_err(Trouble::of("make", &name))?;
         let dir = v1.open_dir(&name).map_err(Trouble::of("open", &name))?;
-        let scratch = Scratch::Staging { v1: v1.clone(), path: v1_path.join(&name), name, dir };
-        let Scratch::Staging { dir, name, .. } = &scratch else { return Ok(scratch) };
+        let path = path_to(fs, &dir, v1_path.join(&name));
+        let scratch = Scratch::Staging { v1: v1.clone(), path, name, dir };
+        let Scratch::Staging { dir, name, path, .. } = &scratch else { return Ok(scratch) };
+        if path.as_os_str().len() + 1 + NAME_BYTES_MAX >= PATH_BYTES_MAX {
+            return Err(Trouble::of("build in", name)(io::ErrorKind::InvalidFilename.into()));
+        }
         let locked = dir.try_lock(Lock::Shared).map_err(Trouble::of("lock", name))?;
         // The reaper may have taken it before it was locked.
         if !locked || v1.stat(name).is_err() {
