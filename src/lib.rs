@@ -107,6 +107,7 @@ mod fs;
 mod layout;
 mod manifest;
 mod objects;
+mod planted;
 mod retention;
 mod sources;
 mod store;
@@ -136,7 +137,13 @@ mod readme {}
 #[doc(hidden)]
 pub mod __sim {
     pub use crate::fs::sim::*;
-    use crate::{Config, OpenError, Sources, SourcesBuilder, SourcesError, Store, fs::Fs};
+    pub use crate::planted::{Bug, plant};
+    use crate::{
+        Config, OpenError, Sources, SourcesBuilder, SourcesError, Store,
+        format::{frame, record::Record},
+        fs::Fs,
+    };
+    use std::path::Path;
 
     /// Opens a store as one process on a simulated disk.
     pub fn open(process: Process, config: Config) -> Result<Store, OpenError> {
@@ -156,5 +163,52 @@ pub mod __sim {
     /// Clears litter and orphans now.
     pub fn sweep(store: &Store) {
         store.sweep_now();
+    }
+
+    /// A frame as a reader of the manifest gets it.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Framed {
+        /// Where it starts.
+        pub at: usize,
+        /// How many bytes it fills.
+        pub len: usize,
+        /// What it is for, known or not.
+        pub kind: u8,
+        /// Not 0 in frames of later versions.
+        pub flags: u8,
+        /// What it carries.
+        pub payload: Vec<u8>,
+        /// The bytes of the record in it, written anew; `None` if this version does not know it.
+        pub respelled: Option<Vec<u8>>,
+    }
+
+    /// All frames in a window of a log or segment, and how far the window counts as read.
+    pub fn frames(window: &[u8], seed: u64) -> (Vec<Framed>, usize) {
+        let mut scan = frame::Scan::new(window, seed);
+        let framed = |(at, frame): (usize, frame::Frame<'_>)| Framed {
+            at,
+            len: frame.bytes.len(),
+            kind: frame.kind,
+            flags: frame.flags,
+            payload: frame.payload.to_vec(),
+            respelled: Record::of_frame(&frame).ok().and_then(|record| record.to_frame(seed).ok()),
+        };
+        let frames = scan.by_ref().map(framed).collect();
+        (frames, scan.known_end())
+    }
+
+    /// A frame with a right checksum around anything; `None` if that is too long.
+    pub fn frame_of(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Option<Vec<u8>> {
+        frame::encode_raw(kind, flags, payload, seed).ok()
+    }
+
+    /// The inputs that a depfile lists; `None` if it is not one.
+    pub fn parse_depfile(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+        crate::sources::parse_depfile(bytes).ok()
+    }
+
+    /// The build id of a file on a simulated disk.
+    pub fn build_id(process: Process, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+        Fs::Sim(process).open_source(path).and_then(|file| crate::elf::build_id(&file))
     }
 }

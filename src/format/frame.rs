@@ -15,6 +15,8 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::planted::{self, Bug};
+
 /// Frames start at multiples of this. Writes of up to 4096 bytes in multiples of a power of two were never
 /// torn by SIGKILL in 1,000 tries; other lengths were.
 pub(crate) const SLOT_BYTES: usize = 64;
@@ -75,11 +77,16 @@ pub(crate) fn framed_len(payload: usize) -> usize {
 
 /// The whole frame, padded.
 pub(crate) fn encode(kind: Kind, payload: &[u8], seed: u64) -> Result<Vec<u8>, TooLong> {
+    encode_raw(kind as u8, 0, payload, seed)
+}
+
+/// As [`encode`], of any kind and flags: what a later version may write.
+pub(crate) fn encode_raw(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Result<Vec<u8>, TooLong> {
     let len = u16::try_from(payload.len()).ok().filter(|len| usize::from(*len) <= PAYLOAD_BYTES_MAX);
     let len = len.ok_or(TooLong)?;
     let mut frame = Vec::with_capacity(framed_len(payload.len()));
     frame.extend(MAGIC);
-    frame.extend([kind as u8, 0]);
+    frame.extend([kind, flags]);
     frame.extend(len.to_le_bytes());
     frame.extend(checksum(&frame, payload, seed).to_le_bytes());
     frame.extend(payload);
@@ -106,6 +113,16 @@ pub(crate) fn decode(bytes: &[u8], seed: u64) -> Option<Frame<'_>> {
         payload,
         bytes: &bytes[..whole],
     })
+}
+
+/// What a frame says of its length, right or wrong: for the planted bug alone.
+fn believed(bytes: &[u8]) -> usize {
+    match bytes.first_chunk::<PREFIX_BYTES>() {
+        Some(prefix) if prefix[..4] == MAGIC => {
+            framed_len(usize::from(u16::from_le_bytes([prefix[6], prefix[7]])))
+        }
+        _ => SLOT_BYTES,
+    }
 }
 
 /// What stands in a window of a log, from a slot boundary on.
@@ -146,7 +163,8 @@ impl<'a> Iterator for Scan<'a> {
                 self.known = self.at;
                 return Some((at, frame));
             }
-            self.at += SLOT_BYTES;
+            self.at +=
+                if planted::is(Bug::LengthBelieved) { believed(&self.window[at..]) } else { SLOT_BYTES };
         }
         None
     }

@@ -17,6 +17,7 @@ use crate::{
     format::record::{Put, Record},
     fs::{self, Access, Dir, Lock},
     layout::ManifestName,
+    planted::{self, Bug},
     sync::Arc,
 };
 
@@ -40,15 +41,22 @@ impl Manifest {
         }
         // A description of its own: the lock ends when it is closed, whoever else holds the directory.
         let own = self.dir.reopen().map_err(Trouble::of("open", ".".as_ref()))?;
+        let early = planted::is(Bug::ListedBeforeLock).then(|| state.view.entries());
         if !own.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", ".".as_ref()))? {
             return Ok(Compacted::Elsewhere);
         }
-        let done = self.compact_locked(&own, &mut state);
+        let done = self.compact_locked(&own, &mut state, early);
         self.reload(&mut state)?;
         done
     }
 
-    fn compact_locked(&self, own: &Dir, state: &mut State) -> Result<Compacted, Refused> {
+    /// `early`: for the planted bug alone.
+    fn compact_locked(
+        &self,
+        own: &Dir,
+        state: &mut State,
+        early: Option<Vec<Arc<Put>>>,
+    ) -> Result<Compacted, Refused> {
         let Some(highest) = view::names_in(own)?.iter().map(|name| name.last()).max() else {
             self.make_log(1)?;
             return Ok(Compacted::Not);
@@ -66,8 +74,11 @@ impl Manifest {
         }
         let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer.first);
         let name = ManifestName::Segment { first, last: next - 1 };
-        let puts = in_order_of_use(entries);
+        let puts = in_order_of_use(early.unwrap_or(entries));
         let bytes = segment::build((first, next - 1), self.seed()?, &puts).map_err(|_| Refused::TooLong)?;
+        if planted::is(Bug::InputsUnlinkedEarly) {
+            unlink_inputs(own, &listed, name)?;
+        }
         if !self.publish(name, &bytes)? {
             return Ok(Compacted::Not);
         }

@@ -33,6 +33,7 @@ use crate::{
     },
     fs::{Access, Dir, Fs, Lock},
     layout::{self, ManifestName},
+    planted::{self, Bug},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -220,7 +221,7 @@ impl Manifest {
         let Appended::Frame(frame) = log.append(record)? else {
             return Err(Refused::TooLong);
         };
-        let mut found = false;
+        let mut found = planted::is(Bug::PutNotReadBack);
         log.read_to_end(window, &mut |read: Read<'_>| {
             found |= read.bytes == frame;
             view.table.apply(read.record);

@@ -6,7 +6,10 @@
 use crate::sync::Arc;
 use std::collections::{HashMap, HashSet};
 
-use crate::format::record::{Dropped, Put, PutId, Record, Touch};
+use crate::{
+    format::record::{Dropped, Put, PutId, Record, Touch},
+    planted::{self, Bug},
+};
 
 /// What a PUT replaces: the same source digest, exec id and discovered inputs.
 type Identity = ([u8; 32], [u8; 32], [u8; 16]);
@@ -89,7 +92,8 @@ impl Table {
 
     /// The segment's entry as the logs leave it; `None` if they dropped or replaced it.
     pub(super) fn over_segment(&self, put: Arc<Put>) -> Option<Arc<Put>> {
-        let hidden = self.gone.contains(&put.put_id)
+        let is_back = planted::is(Bug::TouchResurrects) && self.touched.contains_key(&put.put_id);
+        let hidden = (self.gone.contains(&put.put_id) && !is_back)
             || self.live.contains_key(&put.put_id)
             || self.identities.contains(&put.identity());
         if hidden {

@@ -24,6 +24,7 @@ use crate::{
     format::record::Stamp,
     fs::{Access, Dir, File, Kind, Lock},
     layout,
+    planted::{self, Bug},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -126,7 +127,7 @@ impl Objects {
         for _ in 0..STAGES_MAX {
             let token =
                 self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
-            path = layout::staged(token);
+            path = layout::staged(if planted::is(Bug::StagedNameForetold) { [7; 16] } else { token });
             let create = || self.dir.create(&path, 0o600);
             let file =
                 self.dir.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
@@ -182,10 +183,14 @@ impl Objects {
         writer.set_mode(mode).map_err(Trouble::of("set the mode of", path))?;
         if self.durability == Durability::Sync {
             // A failure is final: a second fsync may succeed without the bytes.
-            writer.sync().map_err(Trouble::of("sync", path))?;
+            let synced = if planted::is(Bug::RenameBeforeSync) { Ok(()) } else { writer.sync() };
+            let synced =
+                if planted::is(Bug::SyncRetried) { synced.or_else(|_| writer.sync()) } else { synced };
+            synced.map_err(Trouble::of("sync", path))?;
         }
         let reader = self.dir.open(path, Access::Read).map_err(Trouble::of("open", path))?;
-        if !reader.try_lock(Lock::Shared).map_err(Trouble::of("lock", path))? {
+        let leave = planted::is(Bug::LeaseNotHeld);
+        if !leave && !reader.try_lock(Lock::Shared).map_err(Trouble::of("lock", path))? {
             return Err(Trouble::of("lock", path)(io::ErrorKind::WouldBlock.into()));
         }
         Ok(reader)
@@ -245,7 +250,8 @@ impl Objects {
         if !self.leads_to(&layout::object(digest), &lease.stat) {
             return Ok(None);
         }
-        let vouched = known.iter().any(|stamp| self.is_vouched(digest, &lease, stamp));
+        let vouched = known.iter().any(|stamp| self.is_vouched(digest, &lease, stamp))
+            || planted::is(Bug::ExistingTrusted);
         match if vouched { Verified::Right(None) } else { self.verify(digest, &mut lease) } {
             Verified::Right(_) => Ok(Some(lease)),
             Verified::Wrong => {
@@ -273,7 +279,7 @@ impl Objects {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Trouble> {
-        if self.durability == Durability::Lazy {
+        if self.durability == Durability::Lazy || planted::is(Bug::DirNotSynced) {
             return Ok(());
         }
         let open = self.dir.open_dir(dir).map_err(Trouble::of("open", dir))?;

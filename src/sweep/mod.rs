@@ -18,6 +18,7 @@ use crate::{
     fs::{Fs, Stat},
     manifest::Manifest,
     objects::{Disposal, Objects, Removed},
+    planted::{self, Bug},
     retention::{self, Item, Limits, Object},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -107,7 +108,8 @@ impl Sweep<'_> {
     /// DROP fits, objects go first: their entries are misses from then on.
     pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: &DropReason) -> Result<(), Skip> {
         for put in entries {
-            let dropped = Record::Drop(Dropped { put_id: put.put_id, reason: reason.clone() });
+            let put_id = if planted::is(Bug::DropByKey) { self.now_under(put) } else { put.put_id };
+            let dropped = Record::Drop(Dropped { put_id, reason: reason.clone() });
             match self.manifest.append(&dropped).map_err(Skip::from) {
                 Ok(_) => {}
                 Err(Skip::NoSpace) => {
@@ -120,6 +122,13 @@ impl Sweep<'_> {
         }
         self.remove_unnamed();
         Ok(())
+    }
+
+    /// What the key of an entry leads to by now: for the planted bug alone.
+    fn now_under(&self, put: &Put) -> PutId {
+        // The bug needs the newest; without it, it is none.
+        let _ = self.manifest.refresh();
+        self.manifest.of_source(&put.source).first().map_or(put.put_id, |newest| newest.put_id)
     }
 
     /// Entries that were replaced: their objects may have no name any more.

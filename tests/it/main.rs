@@ -5,18 +5,19 @@
     reason = "the rule is the library's: tests use the disk as anyone does"
 )]
 
+mod architecture;
 mod bad_manifest;
 mod bad_newer;
 mod bad_objects;
 mod bad_places;
 mod bad_sources;
-mod architecture;
 mod common;
 mod crash;
 mod damage;
 mod docs;
 mod flight;
 mod format;
+mod fuzz_seeds;
 mod golden;
 mod host;
 mod inputs;

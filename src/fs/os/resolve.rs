@@ -21,6 +21,8 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
+use crate::planted::{self, Bug};
+
 /// How often EAGAIN is taken for a lost race before it is believed. One try nearly always does; a file with
 /// somebody's `fcntl` lease on it says EAGAIN for as long as the lease lasts, so there must be an end.
 const AGAIN_MAX: usize = 32;
@@ -91,7 +93,10 @@ fn open_by_kernel(
     flags: OFlags,
     mode: Mode,
 ) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    if planted::is(Bug::SymlinkFollowed) {
+        resolve = ResolveFlags::empty();
+    }
     let mut answer = Err(Errno::AGAIN);
     for _ in 0..AGAIN_MAX {
         answer = retry_on_intr(|| openat2(dir, rel.0, flags, mode, resolve));

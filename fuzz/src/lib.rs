@@ -1,0 +1,31 @@
+//! The fuzz targets of plugcache as plain functions of bytes: run by libFuzzer from `fuzz_targets/`, and over
+//! the committed seeds by `tests/it/fuzz_seeds.rs`, which includes this file by its path.
+//!
+//! Each panics where the library breaks a promise. I1 to I20 are the invariants of ARCHITECTURE.md.
+
+mod bytes;
+mod history;
+mod manifest;
+mod model;
+mod store_dir;
+mod world;
+
+pub use bytes::{config_text, depfile, elf, frame};
+pub use history::history;
+pub use manifest::{log_replay, segment};
+pub use store_dir::store_dir;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// All of them, under the names of their directories in `seeds/`.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("config_text", config_text),
+    ("depfile", depfile),
+    ("elf", elf),
+    ("frame", frame),
+    ("history", history),
+    ("log_replay", log_replay),
+    ("segment", segment),
+    ("store_dir", store_dir),
+];
