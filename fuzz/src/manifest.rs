@@ -1,6 +1,6 @@
 //! Targets over one file of the manifest in an otherwise right store: hostile logs and segments.
 
-use super::world::{V1, base, examine};
+use super::world::{Trust, V1, base, examine};
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::__sim::{self, Disk, Framed};
 use std::sync::LazyLock;
@@ -66,7 +66,8 @@ pub fn log_replay(data: &[u8]) {
     if file.is_alone {
         names(&disk, "seg.").iter().for_each(|name| disk.remove(format!("{V1}/{name}")));
     }
-    examine(&disk, !is_forged, !is_foreign);
+    let trust = if is_forged { Trust::Forged } else { Trust::Damaged };
+    examine(&disk, trust, !is_foreign);
 }
 
 fn log_bytes(file: &LogFile) -> Vec<u8> {
@@ -174,7 +175,8 @@ pub fn segment(data: &[u8]) {
     changes.iter().for_each(|change| apply(change, &mut bytes));
     disk.plant_file(&path, bytes);
     let is_forged = changes.iter().any(|change| matches!(change, Change::Forge { .. }));
-    examine(&disk, !is_forged, !is_forged);
+    let trust = if is_forged { Trust::Forged } else { Trust::Damaged };
+    examine(&disk, trust, !is_forged);
 }
 
 fn apply(change: &Change, bytes: &mut Vec<u8>) {

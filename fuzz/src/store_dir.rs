@@ -1,7 +1,7 @@
 //! Target over a whole store: files cut, overwritten, moved, linked, replaced by other kinds, modes changed,
 //! before it is opened and while it is open.
 
-use super::world::{ROOT, V1, add, assert_canaries, base, content, examine, found, open};
+use super::world::{ROOT, Trust, V1, add, assert_canaries, base, content, examine, found, open};
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::{
     __sim::{self, Disk},
@@ -97,18 +97,18 @@ pub fn store_dir(data: &[u8]) {
             && matches!(mutation.what, What::Truncate { .. } | What::Overwrite { .. } | What::Extend { .. })
     };
     if input.steps.is_empty() {
-        examine(&disk, true, input.before.iter().take(16).all(is_mild));
+        examine(&disk, Trust::Damaged, input.before.iter().take(16).all(is_mild));
         return;
     }
     let Ok(mut store) = open(&disk) else { return };
     for step in input.steps.iter().take(16) {
         match step {
             Step::Mutate(mutation) => mutate(&disk, mutation),
-            Step::Find => drop(found(&store, true)),
+            Step::Find => drop(found(&store, Trust::Damaged)),
             Step::Add { key, version } => {
                 if add(&store, 1, key % 8, *version) == Added::Stored {
                     let bytes = content(1, key % 8, *version);
-                    assert_eq!(found(&store, true).get(&(key % 8)).or(Some(&bytes)), Some(&bytes));
+                    assert_eq!(found(&store, Trust::Damaged).get(&(key % 8)).or(Some(&bytes)), Some(&bytes));
                 }
             }
             Step::Forget { key } => drop(store.forget(&super::world::sources(key % 8).digest())),
@@ -122,7 +122,7 @@ pub fn store_dir(data: &[u8]) {
         assert_canaries(&disk);
     }
     drop(store);
-    examine(&disk, true, false);
+    examine(&disk, Trust::Damaged, false);
 }
 
 /// All that lies below a directory, directories apart.

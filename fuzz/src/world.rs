@@ -79,9 +79,18 @@ pub(crate) fn assert_canaries(disk: &Disk) {
     }
 }
 
-/// Which bytes each key leads to now. With `strict`, only bytes that were once added under the key count as
-/// right; without, they must be what their digest says (I1, I5).
-pub(crate) fn found(store: &Store, strict: bool) -> BTreeMap<u8, Vec<u8>> {
+/// What a store was made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Right frames and damage.
+    Damaged,
+    /// Frames with right checksums that this crate never wrote: such a store may lie, but not harm.
+    Forged,
+}
+
+/// Which bytes each key leads to now: bytes that were once added under it (I1, I5), or, if the store may lie,
+/// what their digest says.
+pub(crate) fn found(store: &Store, trust: Trust) -> BTreeMap<u8, Vec<u8>> {
     let find = |key: u8| {
         let artifact = store.find(&sources(key))?;
         for output in artifact.outputs() {
@@ -90,7 +99,7 @@ pub(crate) fn found(store: &Store, strict: bool) -> BTreeMap<u8, Vec<u8>> {
             assert_eq!(bytes.len() as u64, output.len());
         }
         let bytes = artifact.primary().read().expect("what was handed out can be read");
-        if strict {
+        if trust == Trust::Damaged {
             let version = bytes.get(2).copied().unwrap_or(0);
             assert_eq!(bytes, content(1, key, version), "bytes of another key for key {key}");
         }
@@ -104,7 +113,7 @@ pub(crate) fn found(store: &Store, strict: bool) -> BTreeMap<u8, Vec<u8>> {
 /// What must hold for a store whatever its files hold: it opens or says why, finds nothing wrong, and takes a
 /// new entry or says why not; compaction and sweeping change no answer (I5, I7, I10). With `must_work`, nothing
 /// may keep it from opening and adding.
-pub(crate) fn examine(disk: &Disk, strict: bool, must_work: bool) {
+pub(crate) fn examine(disk: &Disk, trust: Trust, must_work: bool) {
     let store = match open(disk) {
         Ok(store) => store,
         Err(error) => {
@@ -115,8 +124,8 @@ pub(crate) fn examine(disk: &Disk, strict: bool, must_work: bool) {
     };
     let _ = (store.entries().count(), store.stats(), store.status());
     // Finding sets damage aside, which may take an object from a key that was looked at before.
-    found(&store, strict);
-    let mut expected = found(&store, strict);
+    found(&store, trust);
+    let mut expected = found(&store, trust);
     match add(&store, 1, FRESH, 3) {
         Added::Stored => {
             expected.insert(FRESH, content(1, FRESH, 3));
@@ -126,14 +135,20 @@ pub(crate) fn examine(disk: &Disk, strict: bool, must_work: bool) {
             assert!(!why.to_string().is_empty());
         }
     }
-    let other = open(disk).expect("it opened before");
-    assert_eq!(found(&other, strict), expected, "after an add");
+    // Where the hash index is damaged, a compaction brings back what was a miss: more may be found than before.
+    let holds = |store: &Store, when: &str| {
+        let now = found(store, trust);
+        let lost = expected.iter().find(|(key, bytes)| now.get(key) != Some(bytes));
+        assert!(trust == Trust::Forged || lost.is_none(), "{when}: lost {lost:?}");
+    };
+    let Ok(other) = open(disk) else { panic!("it opened before") };
+    holds(&other, "after an add");
     __sim::compact(&store);
-    assert_eq!(found(&other, strict), expected, "a reader that was open during a compaction");
-    assert_eq!(found(&store, strict), expected, "after a compaction");
+    holds(&other, "a reader that was open during a compaction");
+    holds(&store, "after a compaction");
     __sim::sweep(&store);
-    let last = open(disk).expect("it opened before");
-    assert_eq!(found(&last, strict), expected, "after a sweep");
+    let Ok(last) = open(disk) else { panic!("it opened before") };
+    holds(&last, "after a sweep");
     let _ = (last.entries().count(), last.stats(), last.status());
     assert_canaries(disk);
 }

@@ -268,7 +268,8 @@ impl Inner {
             place: layout::object(&digest),
             path: OnceLock::new(),
             digest,
-            len: output.len,
+            // Of the inode that was proved right, whatever the entry says.
+            len: lease.len(),
             executable: output.executable,
             file: lease.file,
         };
@@ -320,7 +321,7 @@ impl Inner {
             place: path.clone(),
             path: OnceLock::from(path),
             digest,
-            len: output.len,
+            len: bytes.len() as u64,
             executable: output.executable,
             file,
         };

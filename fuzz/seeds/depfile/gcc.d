@@ -1,0 +1,5 @@
+out.o: a.c \
+  b\ c.h d\#e.h $$f.h
+
+a.c:
+b\ c.h:
