@@ -157,7 +157,7 @@ fn the_worked_log_decodes_to_what_the_document_says() {
         Record::Put(greet),
         Record::Put(other),
         Record::Touch(touch),
-        Record::Drop { put_id, reason: 0 },
+        Record::Drop { put_id, reason: 0, .. },
         Record::Seal,
     ] = &records[..]
     else {
@@ -274,7 +274,7 @@ fn the_reader_of_the_document_finds_in_a_segment_of_hundreds_and_in_the_log_what
 }
 
 #[test]
-fn details_too_long_for_a_frame_are_an_object_of_their_own() {
+fn details_too_long_for_a_frame_are_an_object_of_their_own_and_a_rejection_says_why() {
     let temp = tempfile::tempdir().unwrap();
     let (store, v1) = (open(temp.path()), temp.path().join("v1"));
     let options: Vec<String> = (0..300).map(|number| format!("-D{number}={}", "x".repeat(240))).collect();
@@ -286,7 +286,13 @@ fn details_too_long_for_a_frame_are_an_object_of_their_own() {
     let bytes = fs::read(v1.join("objects").join(&object[..2]).join(&object[2..])).unwrap();
     let details = reader::details_of(&bytes).unwrap();
     assert_eq!((details.fields.len(), details.parts.len(), bytes.len() as u64), (301, 1, last.len));
-    assert_eq!(store.find(&sources).unwrap().outputs().len(), 1);
+    let artifact = store.find(&sources).unwrap();
+    assert_eq!(artifact.outputs().len(), 1);
+    assert!(store.reject(&artifact, "it does not load"));
+    let (frames, _) = frames_of_log(&fs::read(v1.join("log.1")).unwrap());
+    let why = Some("it does not load".to_owned());
+    let dropped = Record::Drop { put_id: put.put_id, reason: 1, why };
+    assert_eq!(records(&frames).last(), Some(&dropped));
 }
 
 #[test]

@@ -252,7 +252,7 @@ pub(crate) enum Record {
     Header(Header),
     Put(Box<Put>),
     Touch(Touch),
-    Drop { put_id: u64, reason: usize },
+    Drop { put_id: u64, reason: usize, why: Option<String> },
     Seal,
     Footer(Footer),
 }
@@ -337,7 +337,11 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             day: c.u32("day")?,
             stamps: c.list("stamps", |c| c.array("stamp"))?,
         }),
-        4 => Record::Drop { put_id: c.id("put id")?, reason: c.tag("reason", &REASONS)? },
+        4 => {
+            let (put_id, reason) = (c.id("put id")?, c.tag("reason", &REASONS)?);
+            let why = if reason == 1 { Some(c.text("why")?) } else { None };
+            Record::Drop { put_id, reason, why }
+        }
         5 => Record::Seal,
         6 => Record::Footer(Footer {
             first: c.u64("first log")?,
