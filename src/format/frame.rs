@@ -139,6 +139,12 @@ impl<'a> Scan<'a> {
         Self { window, seed, at: 0, known: 0 }
     }
 
+    /// Whether a right frame ends where the window does.
+    pub(crate) fn is_whole(mut self) -> bool {
+        self.by_ref().count();
+        self.known == self.window.len()
+    }
+
     /// Where the next reading of the log starts, relative to the window, once all frames were taken.
     ///
     /// A bad region that reaches the end of the window may be an append in progress and is looked at again,

@@ -75,7 +75,7 @@ impl Log {
             return Ok(Opened::BadHeader);
         }
         let mut slot = [0; SLOT_BYTES];
-        let len = file.read_at(&mut slot, 0).map_err(Trouble::of("read", &path))?;
+        let len = read_slot(&file, &mut slot).map_err(Trouble::of("read", &path))?;
         Ok(match header_of(&slot[..len], FileKind::Log) {
             HeaderRead::Bad => Opened::BadHeader,
             HeaderRead::Foreign => Opened::Foreign,
@@ -114,8 +114,7 @@ impl Log {
     ) -> Result<(), Trouble> {
         window.resize(WINDOW_BYTES, 0);
         while !self.sealed {
-            let read = self.file.read_at(window, self.known_end);
-            let len = read.map_err(|error| Trouble::of("read", &self.path())(error))?;
+            let len = self.read_window(window).map_err(|error| Trouble::of("read", &self.path())(error))?;
             self.end_seen = self.known_end + len as u64;
             self.take_window(&window[..len], take);
             if len < WINDOW_BYTES {
@@ -123,6 +122,22 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Reads from the known end on. What does not end on a frame may be a reading that came back short, and not
+    /// the end of the file: then it is asked for the rest, until nothing comes.
+    fn read_window(&self, window: &mut [u8]) -> io::Result<usize> {
+        let mut len = 0;
+        while len < window.len() {
+            match self.file.read_at(&mut window[len..], self.known_end + len as u64)? {
+                0 => break,
+                read => len += read,
+            }
+            if len < window.len() && frame::Scan::new(&window[..len], self.seed).is_whole() {
+                break;
+            }
+        }
+        Ok(len)
     }
 
     fn take_window(&mut self, window: &[u8], take: &mut dyn FnMut(Read<'_>)) {
@@ -179,6 +194,19 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<(), Trouble> {
         self.file.sync().map_err(|error| Trouble::of("sync", &self.path())(error))
     }
+}
+
+/// Reads the first slot, as much as there is of it. A reading that came back short must not pass for a header
+/// that is short: the log would be taken for closed while others append to it.
+fn read_slot(file: &File, slot: &mut [u8; SLOT_BYTES]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < SLOT_BYTES {
+        match file.read_at(&mut slot[len..], len as u64)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    Ok(len)
 }
 
 fn is_unreadable(dir: &Dir, path: &Path, error: &io::Error) -> bool {

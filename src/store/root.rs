@@ -81,8 +81,11 @@ impl Root {
     /// that promises durability may have found a store that others made without.
     fn sync_tree(&self, fs: &Fs) -> Result<(), Trouble> {
         let objects = Path::new(layout::OBJECTS);
-        let opened = self.dir.open_dir(objects).map_err(Trouble::of("open", objects))?;
-        opened.sync().map_err(Trouble::of("sync", objects))?;
+        match self.dir.open_dir(objects) {
+            // Its making was cut short: whoever makes it now makes it durable.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => opened.and_then(|dir| dir.sync()).map_err(Trouble::of("sync", objects))?,
+        }
         for path in self.path.ancestors() {
             match fs.open_root(path) {
                 // Not ours to read, so not made by a store.

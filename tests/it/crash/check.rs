@@ -1,7 +1,7 @@
 //! The one function that judges a disk after whatever happened to it.
 
 use super::{
-    CANARIES, V1, add, config, find,
+    CANARIES, V1, config, find,
     model::{After, Key, Model, State},
     open,
 };
@@ -49,9 +49,9 @@ pub fn check(disk: &Disk, model: &Model, after: After) -> Result<Found, String> 
     }
     let mut handles = Handles::of(disk);
     let (key, number) = FRESH;
-    if add(handles.store(key.1)?, key, number) != Some(true) {
-        let why = handles.store(key.1)?.add(&super::sources_of(key.0), super::outputs(number));
-        return Err(format!("the next add is not stored: {why:?}"));
+    let added = handles.store(key.1)?.add(&super::sources_of(key.0), super::outputs(number));
+    if added != Ok(plugcache::Added::Stored) {
+        return Err(format!("the next add is not stored: {added:?}"));
     }
     for mut handles in [handles, Handles::of(disk)] {
         if find(handles.store(key.1)?, key.0)? != Some(number) {

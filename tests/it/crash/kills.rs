@@ -8,7 +8,7 @@ use super::{
     States, bound,
     check::{self, FRESH, check},
     model::{After, Model},
-    workload::{LAZY, Op, World, record},
+    workload::{LAZY, Op, Setup, World, record},
     workloads::{SETUPS, WORKLOADS, Workload},
 };
 use plugcache::__sim::{Disk, torn_lengths};
@@ -72,11 +72,7 @@ impl Tally {
 }
 
 /// Crashes one workload everywhere.
-fn crash(
-    tally: &Tally,
-    workload: &Workload,
-    (kind, setup): (&str, super::workload::Setup),
-) -> Result<(), String> {
+fn crash(tally: &Tally, workload: &Workload, (kind, setup): (&str, Setup)) -> Result<(), String> {
     let (disk, model, ops) = workload.start(setup);
     let past = record(&disk, &model, &ops)?;
     let many = past.instants.len() > 400;
@@ -88,27 +84,27 @@ fn crash(
         // Making 256 equal directories is cut at every sixteenth of them.
         let is_sample = !many || step.verb != plugcache::__sim::Verb::MakeDir || at % 16 == 0;
         if is_sample {
-            cuts(tally, &instant.moment.disk, &instant.model, cuts_max(), &|| label("cut"));
+            cuts(tally, &instant.moment.disk, &instant.model, setup, &|| label("cut"));
         }
     }
-    cuts(tally, &past.end.disk, &past.end.model, cuts_max(), &|| {
+    cuts(tally, &past.end.disk, &past.end.model, setup, &|| {
         format!("{} ({kind}), cut at the end", workload.name)
     });
-    tear(tally, workload, kind, &past.writes, (&disk, &model, &ops))
+    tear(tally, workload, kind, &past.writes().collect::<Vec<_>>(), (&disk, &model, &ops))
 }
 
 /// Cuts the power in this state.
-fn cuts(tally: &Tally, disk: &Disk, model: &Model, max: usize, label: &dyn Fn() -> String) {
-    for cut in disk.power_cuts(max) {
+fn cuts(tally: &Tally, disk: &Disk, model: &Model, setup: Setup, label: &dyn Fn() -> String) {
+    for cut in disk.power_cuts(cuts_max()) {
         let number = tally.judge(&cut, model, After::Cut, 1, label);
         if number.is_multiple_of(recovery_stride()) {
-            recover(tally, &cut, model, &|| format!("{}\n{}", label(), cut.story()));
+            recover(tally, &cut, model, setup, &|| format!("{}\n{}", label(), cut.story()));
         }
     }
 }
 
 /// Crashes the recovery from a power cut at every verb of it: open, find all, add.
-fn recover(tally: &Tally, cut: &Disk, model: &Model, label: &dyn Fn() -> String) {
+fn recover(tally: &Tally, cut: &Disk, model: &Model, setup: Setup, label: &dyn Fn() -> String) {
     let disk = cut.snapshot();
     let Ok(found) = check(&cut.snapshot(), model, After::Cut) else { return };
     let mut model = model.clone();
@@ -117,12 +113,15 @@ fn recover(tally: &Tally, cut: &Disk, model: &Model, label: &dyn Fn() -> String)
     disk.record();
     let mut world = World::on(disk.clone(), model.clone());
     let finds = model.keys().map(Op::Find).collect::<Vec<_>>();
-    let ops = [Op::Open(LAZY)].into_iter().chain(finds).chain([Op::Add(FRESH.0, FRESH.1)]);
+    let ops = [Op::Open(setup)].into_iter().chain(finds).chain([Op::Add(FRESH.0, FRESH.1)]);
     world.is_strict = false;
     for op in ops {
         if let Err(why) = world.run(op) {
             tally.wrong(format!("{}, recovering: {why}", label()));
         }
+    }
+    for cut in world.disk.power_cuts(bound(3, 12)) {
+        tally.judge(&cut, &world.model, After::Cut, 3, &|| label() + ", recovered and cut");
     }
     for moment in disk.recorded() {
         let label = || format!("{}, recovering, after {}", label(), moment.step);

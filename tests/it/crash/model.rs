@@ -71,6 +71,13 @@ impl Model {
         self.push(key, Event { state, sure: true, durable });
     }
 
+    /// One of these it is, and nobody knows which.
+    pub fn any(&mut self, key: Key, states: &BTreeSet<State>) {
+        for (place, state) in states.iter().enumerate() {
+            self.push(key, Event { state: *state, sure: place == 0, durable: false });
+        }
+    }
+
     /// This was begun, and nobody knows how far it came.
     pub fn unsure(&mut self, key: Key, state: State) {
         self.push(key, Event { state, sure: false, durable: false });
