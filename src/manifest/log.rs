@@ -185,10 +185,11 @@ impl Log {
         Ok(Appended::Frame(frame))
     }
 
-    /// Whether its last name is gone: the store was deleted, and what is appended is lost.
+    /// Whether its last name is gone: the store was deleted, and what is appended is lost. So it is where
+    /// somebody cut the log before the known end: this handle would not see what it appends there.
     pub(crate) fn is_deleted(&self) -> Result<bool, Trouble> {
         let stat = self.file.stat().map_err(|error| Trouble::of("examine", &self.path())(error))?;
-        Ok(stat.links == 0)
+        Ok(stat.links == 0 || stat.len < self.known_end)
     }
 
     pub(crate) fn sync(&self) -> Result<(), Trouble> {
