@@ -90,6 +90,21 @@ fn a_log_that_is_cut_anywhere_loses_only_what_was_cut_off() {
 }
 
 #[test]
+fn a_log_that_is_cut_under_an_open_handle_keeps_what_is_added_afterwards() {
+    for percent in [0, 3, 10, 50, 90, 99] {
+        let place = Place::with(20);
+        let store = place.open();
+        assert_eq!(found(&store, 20).len(), 20);
+        let log = fs::OpenOptions::new().write(true).open(place.v1("log.1")).unwrap();
+        log.set_len(log.metadata().unwrap().len() * percent / 100).unwrap();
+        assert_eq!(get(&store, 20).how, How::Built, "cut to {percent} %");
+        assert!(found(&place.open(), 21).contains(&20), "cut to {percent} %");
+        place.must_work(21, "cut under an open handle");
+        assert_eq!(found(&store, 21).len(), 21, "cut to {percent} %");
+    }
+}
+
+#[test]
 fn a_flipped_byte_of_a_log_hides_the_frame_that_it_is_in_and_no_other() {
     let place = Place::with(COUNT);
     let manifest = Manifest::of(&place);

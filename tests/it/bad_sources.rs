@@ -22,8 +22,8 @@ fn of_file(path: &Path) -> Sources {
 }
 
 /// What can happen to a source behind the back of a compiler.
-fn changes() -> Vec<(&'static str, fn(&Path))> {
-    let mut changes: Vec<(&str, fn(&Path))> = vec![
+fn changes() -> Vec<Job> {
+    let mut changes: Vec<Job> = vec![
         ("edited", |path| fs::write(path, "int y;").unwrap()),
         ("shrunk", |path| fs::write(path, "int").unwrap()),
         ("emptied", |path| fs::write(path, "").unwrap()),

@@ -10,6 +10,7 @@ mod bad_manifest;
 mod bad_newer;
 mod bad_objects;
 mod bad_places;
+mod bad_rights;
 mod bad_sources;
 mod common;
 mod crash;
