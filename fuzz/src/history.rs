@@ -3,6 +3,7 @@
 
 use super::{
     model::{Slot, State},
+    until_end,
     world::{add, config, content, sources},
 };
 use arbitrary::{Arbitrary, Unstructured};
@@ -18,20 +19,19 @@ use std::{
 const KEYS: u8 = 4;
 const EXECS: u8 = 2;
 const PROCESSES: usize = 3;
-const OPS_MAX: usize = 32;
+const OPS_MAX: usize = 40;
 
 #[derive(Arbitrary, Debug)]
-struct History {
+struct Setting {
     is_sync: bool,
     /// Otherwise no more than three entries.
     is_unlimited: bool,
-    ops: Vec<Op>,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Op {
     Do { process: u8, act: Act },
-    Together { plans: Vec<Plan>, schedule: Vec<u8> },
+    Together { plans: [Plan; 2], third: Option<Plan>, turns: [(u8, u8); 8] },
     Kill { process: u8, after: u8 },
     Tear { process: u8, verb: u8, keep: u8 },
     Fail { process: u8, verb: u8, from: bool, failure: Fails },
@@ -55,7 +55,7 @@ enum Act {
 struct Plan {
     exec: u8,
     kill_after: Option<u8>,
-    acts: Vec<Act>,
+    acts: [Option<Act>; 3],
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -109,10 +109,10 @@ static EMPTY: LazyLock<Disk> = LazyLock::new(|| {
 /// Runs a history against the model (I1 to I16).
 pub fn history(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok(history) = History::arbitrary(&mut input) else { return };
-    let mut world = World::new(&history);
-    for op in history.ops.iter().take(OPS_MAX) {
-        world.step(op);
+    let Ok(setting) = Setting::arbitrary(&mut input) else { return };
+    let mut world = World::new(&setting);
+    for op in until_end(&mut input, OPS_MAX) {
+        world.step(&op);
         world.check_held();
     }
     world.disk.set_space_left(None);
@@ -130,15 +130,15 @@ pub fn history(data: &[u8]) {
 }
 
 impl World {
-    fn new(history: &History) -> World {
-        let durability = if history.is_sync { Durability::Sync } else { Durability::Lazy };
-        let files = if history.is_unlimited { u64::MAX } else { 3 };
+    fn new(setting: &Setting) -> World {
+        let durability = if setting.is_sync { Durability::Sync } else { Durability::Lazy };
+        let files = if setting.is_unlimited { u64::MAX } else { 3 };
         let config = |exec| config(exec).durability(durability).max_files(files).max_bytes(u64::MAX).build();
         World {
             disk: EMPTY.snapshot(),
             config: [config(0), config(1)],
-            is_sync: history.is_sync,
-            is_unlimited: history.is_unlimited,
+            is_sync: setting.is_sync,
+            is_unlimited: setting.is_unlimited,
             is_lossy: false,
             slots: vec![Slot::new(); usize::from(KEYS * EXECS)],
             running: Default::default(),
@@ -153,7 +153,9 @@ impl World {
     fn step(&mut self, op: &Op) {
         match op {
             Op::Do { process, act } => self.act(place(*process), act),
-            Op::Together { plans, schedule } => self.together(plans, schedule),
+            Op::Together { plans, third, turns } => {
+                self.together(&plans.iter().chain(third).collect::<Vec<_>>(), turns);
+            }
             Op::Kill { process, after } => {
                 self.plan(*process, |process| process.kill_after(usize::from(*after)))
             }
@@ -307,9 +309,8 @@ impl World {
         self.slots.iter_mut().for_each(|slot| slot.cut(is_lossy));
     }
 
-    /// Runs a few processes verb by verb, as the schedule says.
-    fn together(&mut self, plans: &[Plan], schedule: &[u8]) {
-        let plans = &plans[..plans.len().min(3)];
+    /// Runs a few processes verb by verb. `turns`: whose verbs go, and how many of them; then each in turn.
+    fn together(&mut self, plans: &[&Plan], turns: &[(u8, u8)]) {
         let outcomes: Vec<Mutex<Vec<(Outcome, bool)>>> = plans.iter().map(|_| Mutex::default()).collect();
         let bodies = plans.iter().zip(&outcomes).map(|(plan, outcomes)| -> Body<'_> {
             let config = self.config[usize::from(plan.exec % EXECS)].clone();
@@ -318,19 +319,18 @@ impl World {
                     process.kill_after(usize::from(after) + 1);
                 }
                 let Ok(store) = __sim::open(process.clone(), config) else { return };
-                for act in plan.acts.iter().take(3) {
+                for act in plan.acts.iter().flatten() {
                     let (outcome, _) = run(&store, plan.exec % EXECS, act);
                     let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                     outcomes.push((outcome, process.is_alive()));
                 }
             })
         });
-        let mut turns = schedule.iter();
-        // When the schedule has run out, everyone goes on in turn.
+        let mut turns = turns.iter().flat_map(|(who, verbs)| std::iter::repeat_n(*who, (*verbs).into()));
         let mut turn = 0;
         let report = Controller::new(&self.disk).run(bodies.collect(), |_| {
             turn += 1;
-            turns.next().map_or(turn, |byte| usize::from(*byte))
+            turns.next().map_or(turn, usize::from)
         });
         assert!(report.is_complete, "somebody waits for ever: {:?}", report.turns.len());
         let outcomes: Vec<(u8, Outcome, bool)> = plans
@@ -386,11 +386,14 @@ impl World {
         }
     }
 
-    fn check_held(&mut self) {
-        let dead =
-            |place: usize| self.running[place].as_ref().is_none_or(|r| !r.process.is_alive() || r.is_faulty);
-        for (_, artifact, bytes) in self.held.iter().filter(|(place, ..)| !dead(*place)) {
-            assert_eq!(artifact.primary().read().ok().as_ref(), Some(bytes), "an open artifact changed");
+    fn check_held(&self) {
+        for (place, artifact, bytes) in &self.held {
+            let Some(running) = &self.running[*place] else { continue };
+            let read = artifact.primary().read().ok();
+            // Reading takes verbs: it may be what kills the process, or what fails.
+            if running.process.is_alive() && !running.is_faulty {
+                assert_eq!(read.as_ref(), Some(bytes), "an open artifact changed");
+            }
         }
     }
 }

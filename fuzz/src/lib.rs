@@ -29,3 +29,12 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("segment", segment),
     ("store_dir", store_dir),
 ];
+
+/// Values as long as there are bytes for them, at most `max`: so that longer inputs are longer histories.
+fn until_end<'a, T: arbitrary::Arbitrary<'a>>(input: &mut arbitrary::Unstructured<'a>, max: usize) -> Vec<T> {
+    let mut values = Vec::new();
+    while !input.is_empty() && values.len() < max {
+        values.extend(T::arbitrary(input));
+    }
+    values
+}

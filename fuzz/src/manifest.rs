@@ -1,6 +1,9 @@
 //! Targets over one file of the manifest in an otherwise right store: hostile logs and segments.
 
-use super::world::{Trust, V1, base, examine};
+use super::{
+    until_end,
+    world::{Trust, V1, base, examine},
+};
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::__sim::{self, Disk, Framed};
 use std::sync::LazyLock;
@@ -8,11 +11,10 @@ use std::sync::LazyLock;
 const SLOT: usize = 64;
 const SEED: u64 = 0x5EED;
 
-/// A log, piece by piece.
+/// A log; its pieces follow.
 #[derive(Arbitrary, Debug)]
 struct LogFile {
     header: LogHeader,
-    pieces: Vec<Piece>,
     /// Cut off at the end.
     cut: u8,
     /// Without the segment below it.
@@ -53,12 +55,10 @@ enum Piece {
 pub fn log_replay(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(file) = LogFile::arbitrary(&mut input) else { return };
-    let rest = input.take_rest();
-    let is_forged =
-        file.pieces.iter().any(|piece| matches!(piece, Piece::Forged { .. } | Piece::Frame { .. }));
+    let pieces: Vec<Piece> = until_end(&mut input, 40);
+    let is_forged = pieces.iter().any(|piece| matches!(piece, Piece::Forged { .. } | Piece::Frame { .. }));
     let is_foreign = is_forged || matches!(file.header, LogHeader::Flags { .. } | LogHeader::Raw(_));
-    let mut bytes = log_bytes(&file);
-    bytes.extend(rest);
+    let bytes = log_bytes(&file, &pieces);
     let disk = base();
     let last = names(&disk, "log.").pop().expect("the base store has a log");
     disk.plant_file(format!("{V1}/{last}"), bytes);
@@ -70,7 +70,7 @@ pub fn log_replay(data: &[u8]) {
     examine(&disk, trust, !is_foreign);
 }
 
-fn log_bytes(file: &LogFile) -> Vec<u8> {
+fn log_bytes(file: &LogFile, pieces: &[Piece]) -> Vec<u8> {
     let flags = |compat: u32, ro_compat: u32, incompat: u32| {
         let words = [compat, ro_compat, incompat].map(u32::to_le_bytes).concat();
         [&[0], &SEED.to_le_bytes()[..], &words].concat()
@@ -82,7 +82,7 @@ fn log_bytes(file: &LogFile) -> Vec<u8> {
         LogHeader::Missing => None,
     };
     let mut bytes = header.and_then(|payload| __sim::frame_of(1, 0, &payload, 0)).unwrap_or_default();
-    for piece in &file.pieces {
+    for piece in pieces {
         match piece {
             Piece::Raw(raw) => bytes.extend(raw),
             Piece::Align => bytes.resize(bytes.len().next_multiple_of(SLOT), 0),
@@ -167,7 +167,7 @@ enum Change {
 /// A right segment with changes: finding, adding, compacting and sweeping keep their promises (I5, I6, I10).
 pub fn segment(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok(changes) = Vec::<Change>::arbitrary(&mut input) else { return };
+    let changes: Vec<Change> = until_end(&mut input, 24);
     let disk = base();
     let name = names(&disk, "seg.").pop().expect("the base store has a segment");
     let path = format!("{V1}/{name}");

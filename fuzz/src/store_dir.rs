@@ -1,20 +1,16 @@
 //! Target over a whole store: files cut, overwritten, moved, linked, replaced by other kinds, modes changed,
 //! before it is opened and while it is open.
 
-use super::world::{ROOT, Trust, V1, add, assert_canaries, base, content, examine, found, open};
+use super::{
+    until_end,
+    world::{ROOT, Trust, V1, add, assert_canaries, base, content, examine, found, open},
+};
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::{
     __sim::{self, Disk},
     Added,
 };
 use std::path::{Path, PathBuf};
-
-#[derive(Arbitrary, Debug)]
-struct Input {
-    before: Vec<Mutation>,
-    /// Done to a store that is open.
-    steps: Vec<Step>,
-}
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -87,21 +83,24 @@ enum Target {
 /// add has its reason, an acknowledged one is found, nothing outside is touched (I1, I5, I7, I20).
 pub fn store_dir(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok(input) = Input::arbitrary(&mut input) else { return };
+    let Ok(before) = u8::arbitrary(&mut input) else { return };
+    let before: Vec<Mutation> = until_end(&mut input, usize::from(before % 8));
+    // Done to a store that is open.
+    let steps: Vec<Step> = until_end(&mut input, 24);
     let disk = base();
-    input.before.iter().take(16).for_each(|mutation| mutate(&disk, mutation));
+    before.iter().for_each(|mutation| mutate(&disk, mutation));
     // Bytes alone cannot keep a store from working.
     let is_mild = |mutation: &Mutation| {
         let is_file = matches!(mutation.place, Place::File(_));
         is_file
             && matches!(mutation.what, What::Truncate { .. } | What::Overwrite { .. } | What::Extend { .. })
     };
-    if input.steps.is_empty() {
-        examine(&disk, Trust::Damaged, input.before.iter().take(16).all(is_mild));
+    if steps.is_empty() {
+        examine(&disk, Trust::Damaged, before.iter().all(is_mild));
         return;
     }
     let Ok(mut store) = open(&disk) else { return };
-    for step in input.steps.iter().take(16) {
+    for step in &steps {
         match step {
             Step::Mutate(mutation) => mutate(&disk, mutation),
             Step::Find => drop(found(&store, Trust::Damaged)),
