@@ -140,7 +140,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Whether a right frame ends where the window does.
-    pub(crate) fn is_whole(mut self) -> bool {
+    pub(crate) fn ends_whole(mut self) -> bool {
         self.by_ref().count();
         self.known == self.window.len()
     }

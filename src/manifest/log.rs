@@ -133,7 +133,7 @@ impl Log {
                 0 => break,
                 read => len += read,
             }
-            if len < window.len() && frame::Scan::new(&window[..len], self.seed).is_whole() {
+            if len < window.len() && frame::Scan::new(&window[..len], self.seed).ends_whole() {
                 break;
             }
         }
