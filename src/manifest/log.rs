@@ -26,6 +26,10 @@ pub(crate) const LOG_BYTES_MAX: u64 = 64 << 20;
 /// the first half of a full window is wholly in it.
 const WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX + SLOT_BYTES;
 
+/// Fills the slot in which somebody died while writing. Not zeros: a frame that lacked nothing but its last zeros
+/// would become whole by them, long after whoever wrote it was killed, and perhaps after its key was forgotten.
+const TORN: u8 = 0xFF;
+
 /// What a log's header says about reading it.
 pub(crate) enum Opened {
     Log(Log),
@@ -171,7 +175,7 @@ impl Log {
         };
         let torn = (self.end_seen % SLOT_BYTES as u64) as usize;
         let padding = if torn == 0 { 0 } else { SLOT_BYTES - torn };
-        let bytes = [&[0; SLOT_BYTES][..padding], &frame].concat();
+        let bytes = [&[TORN; SLOT_BYTES][..padding], &frame].concat();
         let mut written =
             self.file.write(&bytes).map_err(|error| Trouble::of("append to", &self.path())(error))?;
         if written < bytes.len() && planted::is(Bug::ShortWriteCompleted) {

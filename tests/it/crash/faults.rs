@@ -60,6 +60,7 @@ fn run(
         process.fail(Fault { at, failure });
     };
     let mut world = World::on(disk.snapshot(), model.clone()).with_plan(Box::new(plan));
+    world.is_behind = matches!(fault, Fault { at: At::From(_), failure: Failure::ShortRead(_) });
     for op in ops {
         world.run(*op)?;
     }
