@@ -7,8 +7,8 @@ use crate::{
     bed::{Oracle, Random, Setup},
     harness::{self, Outcome},
     mounts::Image,
+    stream::Stream,
     tests,
-    worker::Stream,
 };
 
 tests!["cuts":

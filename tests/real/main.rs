@@ -21,11 +21,14 @@
 )]
 
 mod bed;
+mod chaos;
 mod cuts;
+mod full;
 mod harness;
 mod kills;
 mod mounts;
 mod strace;
+mod stream;
 mod worker;
 
 use std::process::ExitCode;
@@ -35,6 +38,6 @@ fn main() -> ExitCode {
         return code;
     }
     mounts::enter_namespace();
-    let tests = [kills::TESTS, cuts::TESTS];
+    let tests = [kills::TESTS, cuts::TESTS, chaos::TESTS, full::TESTS];
     harness::run(&tests.concat())
 }

@@ -7,16 +7,19 @@ use std::{
     env,
     ffi::OsString,
     io::Write,
-    io::{BufRead, BufReader},
     process::{Child, Command, ExitCode, Stdio},
-    sync::{Arc, Mutex},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use plugcache::{__sim, Added, How, Outputs, Store};
 
-use crate::bed::{Found, Random, SHARED, Setup, body, find, judge, sources};
+use crate::{
+    bed::{Found, SHARED, Setup, body, judge, sources},
+    stream::{adder, compactor, reader, stream},
+};
 
 /// First argument of a worker.
 const WORKER: &str = "--worker";
@@ -45,6 +48,9 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
     match role.to_str()? {
         "script" => script(&setup, &verbs),
         "stream" => stream(&setup, &verbs),
+        "adder" => adder(&setup, &verbs),
+        "reader" => reader(&setup, &verbs),
+        "compactor" => compactor(&setup),
         other => panic!("no role {other}"),
     }
     Some(ExitCode::SUCCESS)
@@ -56,7 +62,12 @@ pub(crate) fn say(line: &str) {
     let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
 }
 
-fn script(setup: &Setup, verbs: &[String]) {
+fn script(setup: &Setup, mut verbs: &[String]) {
+    while let Some((limit, rest)) = verbs.split_first()
+        && set_limit(limit)
+    {
+        verbs = rest;
+    }
     let store = match Store::open(setup.config()) {
         Ok(store) => store,
         Err(error) => return say(&format!("- open: {error:?}")),
@@ -67,6 +78,18 @@ fn script(setup: &Setup, verbs: &[String]) {
             Err(why) => say(&format!("- {verb}: {why}")),
         }
     }
+}
+
+/// `fsize:n` and `nofile:n` hold for all that comes after.
+fn set_limit(verb: &str) -> bool {
+    let Some((name, number)) = verb.split_once(':') else { return false };
+    let resource = match name {
+        "fsize" => Resource::Fsize,
+        "nofile" => Resource::Nofile,
+        _ => return false,
+    };
+    let limit = Rlimit { current: number.parse().ok(), ..getrlimit(resource) };
+    setrlimit(resource, limit).is_ok()
 }
 
 /// Carries out one verb: `name:number:number..`.
@@ -86,7 +109,7 @@ fn act(store: &Store, verb: &str) -> Result<(), String> {
         ),
         "build" => build(store, key, version, len),
         "find" => match judge(key, store.find(&sources(key))) {
-            crate::bed::Found::Right => Ok(()),
+            Found::Right => Ok(()),
             other => Err(format!("{other:?}")),
         },
         "forget" => store.forget(&sources(key).digest()).map(|_| ()).map_err(|error| format!("{error:?}")),
@@ -97,14 +120,14 @@ fn act(store: &Store, verb: &str) -> Result<(), String> {
             Ok(())
         }
         "pause" => {
-            std::thread::sleep(Duration::from_millis(key));
+            thread::sleep(Duration::from_millis(key));
             Ok(())
         }
         other => panic!("no verb {other}"),
     }
 }
 
-fn added(store: &Store, key: u64, outputs: Outputs) -> Result<(), String> {
+pub(crate) fn added(store: &Store, key: u64, outputs: Outputs) -> Result<(), String> {
     match store.add(&sources(key), outputs) {
         Ok(Added::Stored) => Ok(()),
         Ok(Added::Skipped(why)) => Err(format!("{why:?}")),
@@ -121,125 +144,5 @@ fn build(store: &Store, key: u64, version: u64, len: usize) -> Result<(), String
     match got.map_err(|error| format!("error {error:?}"))?.how {
         How::Uncached(why) => Err(format!("{why:?}")),
         _ => Ok(()),
-    }
-}
-
-/// Writes, reads, forgets and compacts until it is killed; keys are `verbs[0]` and following, all its own.
-///
-/// Says `? key` before an add, `+ key` once it is stored, `- key why` if it is not; `~ key` before a forget;
-/// `s` after a sync; `! ..` where the store broke a promise.
-fn stream(setup: &Setup, verbs: &[String]) {
-    let (first, seed): (u64, u64) = (verbs[0].parse().unwrap(), verbs[1].parse().unwrap());
-    let mut random = Random::new(seed);
-    let store = match Store::open(setup.config()) {
-        Ok(store) => store,
-        Err(error) => return say(&format!("- open {error:?}")),
-    };
-    let mut stored: Vec<u64> = Vec::new();
-    for key in first.. {
-        say(&format!("? {key}"));
-        let len = random.below(6000) as usize * if random.below(20) == 0 { 50 } else { 1 };
-        let owner = if random.below(5) == 0 { SHARED } else { key };
-        let version = if owner == SHARED { random.below(3) } else { 1 };
-        let len = if owner == SHARED { 4000 } else { len };
-        match added(&store, key, Outputs::bytes("out", body(owner, version, len))) {
-            Ok(()) => {
-                say(&format!("+ {key}"));
-                stored.push(key);
-            }
-            Err(why) => {
-                say(&format!("- {key} {why}"));
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
-        let Some(own) = (!stored.is_empty()).then(|| random.below(stored.len() as u64) as usize) else {
-            continue;
-        };
-        match random.below(10) {
-            0 => {
-                let key = stored.swap_remove(own);
-                say(&format!("~ {key}"));
-                // Whether it went through does not matter: the key counts for nothing from here on.
-                let _ = store.forget(&sources(key).digest());
-            }
-            1 if !setup.sync => {
-                if store.sync().is_ok() {
-                    say("s");
-                }
-            }
-            2 => drop(__sim::compact(&store)),
-            3 => __sim::sweep(&store),
-            4..7 => {
-                let key = stored[own];
-                match find(&store, key) {
-                    Found::Right => {}
-                    // Only where the disk is gone or others evict; the oracle knows.
-                    Found::Nothing => say(&format!("- {key} missed")),
-                    Found::Wrong => say(&format!("! wrong bytes under {key}")),
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A worker that runs until it is killed, and the lines that it has said.
-pub(crate) struct Stream {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Stream {
-    pub(crate) fn start(role: &str, setup: &Setup, first: u64, seed: u64) -> Stream {
-        let mut child = start(&command(role, setup, &[first.to_string(), seed.to_string()]));
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (heard, pipe) = (lines.clone(), BufReader::new(child.stdout.take().unwrap()));
-        let reader = thread::spawn(move || {
-            for line in pipe.lines().map_while(Result::ok) {
-                heard.lock().unwrap().push(line);
-            }
-        });
-        Stream { child, lines, reader: Some(reader) }
-    }
-
-    /// Until it is at work.
-    #[track_caller]
-    pub(crate) fn wait_for_lines(&self, count: usize) {
-        let begin = Instant::now();
-        while self.lines.lock().unwrap().len() < count {
-            assert!(begin.elapsed() < Duration::from_secs(60), "a worker does not get to work");
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What it has said since this was called last.
-    pub(crate) fn take_lines(&self) -> Vec<String> {
-        std::mem::take(&mut self.lines.lock().unwrap())
-    }
-
-    /// kill -9; then all that it has said since `take_lines`.
-    pub(crate) fn kill(mut self) -> Vec<String> {
-        self.end();
-        self.take_lines()
-    }
-
-    fn end(&mut self) {
-        // Dead already is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.end();
     }
 }
