@@ -106,6 +106,12 @@ impl Hasher {
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        // Below this threads cost more than they spare, says the documentation of blake3.
+        #[cfg(feature = "rayon")]
+        if bytes.len() >= 128 * 1024 {
+            self.0.update_rayon(bytes);
+            return self;
+        }
         self.0.update(bytes);
         self
     }

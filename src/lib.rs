@@ -86,8 +86,8 @@
 //!
 //! * `serde` (default): [`Config`], [`Sources`], the digests and [`Stats`] can be written and read. Without it they
 //!   cannot; the format on disk is the same.
-//! * `rayon`: has no effect yet but the dependency of that name. Many source files are digested by several threads
-//!   without it.
+//! * `rayon`: a large file is hashed by as many threads as there are cores. Many files are digested by several
+//!   threads without it.
 //!
 //! # Platforms and versions
 //!

@@ -63,6 +63,11 @@ pub(crate) struct Frame<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
+/// XXH3-64 of what is not in frames.
+pub(crate) fn sum(bytes: &[u8], seed: u64) -> u64 {
+    checksum(bytes, &[], seed)
+}
+
 fn checksum(start: &[u8], payload: &[u8], seed: u64) -> u64 {
     let mut hash = Xxh3::with_seed(seed);
     hash.update(start);

@@ -14,8 +14,6 @@
 
 use std::{collections::HashMap, io};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use super::log::{HeaderRead, header_of};
 use crate::{
     error::Trouble,
@@ -151,7 +149,7 @@ impl Segment {
     /// lose them at the next compaction, and take their objects for nobody's.
     pub(super) fn rows(&self) -> Vec<Row> {
         let column = &self.map[self.footer.column_at as usize..][..self.column_len()];
-        if xxh3_64_with_seed(column, self.seed) == self.footer.column_sum {
+        if frame::sum(column, self.seed) == self.footer.column_sum {
             return column.chunks_exact(COLUMN_BYTES).map(Row::of_bytes).collect();
         }
         let frames = &self.map[SLOT_BYTES..self.footer.index_at as usize];
@@ -274,8 +272,8 @@ pub(super) fn build(name: (u64, u64), seed: u64, puts: &[Arc<Put>]) -> Result<Ve
         index_at: index_at as u64,
         index_slots: (index.len() / INDEX_SLOT_BYTES) as u64,
         column_at: column_at as u64,
-        index_sum: xxh3_64_with_seed(&index, seed),
-        column_sum: xxh3_64_with_seed(&bytes[column_at..], seed),
+        index_sum: frame::sum(&index, seed),
+        column_sum: frame::sum(&bytes[column_at..], seed),
         bytes: rows.iter().fold(0, |sum, row| row.bytes.saturating_add(sum)),
     };
     bytes.resize(bytes.len().next_multiple_of(SLOT_BYTES), 0);

@@ -215,7 +215,8 @@ impl Store {
     /// hosts that must not block. `Build` may be sent to another thread; dropping it lets the next one build.
     ///
     /// # Errors
-    /// No directory to build in could be made, neither in the store nor in the system's temporary directory.
+    /// No directory to build in could be made, neither in the store nor in the system's temporary directory; or
+    /// the mode is `RequireHit`, and this is a miss.
     pub fn claim(&self, sources: &Sources) -> io::Result<Claim> {
         self.0.clone().claim(sources, Duration::ZERO)
     }
@@ -232,6 +233,9 @@ impl Inner {
     fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {
         match self.find(sources, &[]) {
             Ok(artifact) if self.config.mode() != Mode::Refresh => Ok(Claim::Hit(artifact)),
+            Err(miss) if self.config.mode() == Mode::RequireHit => {
+                Err(io::Error::other(BuildError::<io::Error>::RequiredHit(miss.to_string())))
+            }
             _ => self.claim_missing(sources, wait_max, &[]),
         }
     }
