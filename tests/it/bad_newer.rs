@@ -148,6 +148,7 @@ fn absurd(exec: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("lengths that overflow", put(0, exec, &[(b"a", [1; 32], u64::MAX), (b"b", [2; 32], u64::MAX)])),
         ("no output", put(0, exec, &[])),
         ("details as the only output", put(0, exec, &[(b"\0details", object, len)])),
+        ("right details as the only output", put(0, exec, &[(b"\0details", no_details(), 4)])),
         ("no name", put(0, exec, &[(b"", [1; 32], len)])),
         ("a path for a name", put(0, exec, &[(b"../../etc/passwd", [1; 32], len)])),
         ("two outputs of one name", put(0, exec, &[(b"a", object, len), (b"a", [3; 32], len)])),
@@ -168,6 +169,11 @@ fn absurd(exec: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// The object that says that an entry was made of nothing.
+fn no_details() -> [u8; 32] {
+    *plugcache::ObjectDigest::of_bytes(&[0; 4]).as_bytes()
+}
+
 #[test]
 fn no_value_in_a_right_frame_makes_anything_panic_or_gives_a_wrong_byte() {
     let place = Place::with(3);
@@ -176,6 +182,8 @@ fn no_value_in_a_right_frame_makes_anything_panic_or_gives_a_wrong_byte() {
     for (case, payload) in absurd(&exec) {
         let place = Place::with(3);
         fs::write(place.v1("log.1"), [&log[..], &frame(PUT, 0, &payload, seed)].concat()).unwrap();
+        let digest = plugcache::ObjectDigest::from_bytes(no_details()).to_string();
+        fs::write(place.v1(&format!("objects/{}/{}", &digest[..2], &digest[2..])), [0; 4]).unwrap();
         let store = Store::open(place.config().max_files(3).max_bytes(10_000).build()).unwrap();
         let _ = (found(&store, 3), store.lookup(&sources(0)), store.stats());
         for entry in store.entries() {

@@ -95,6 +95,7 @@ fn an_object_that_is_gone_or_is_no_file_is_a_miss_and_no_link_is_followed() {
         must_be_rebuilt(&place, 1, "gone");
         let aside = place.beside("aside");
         plant(thing, &place.object(0), &aside);
+        assert!(place.open().find(&sources(0)).is_none() && quarantined(&place) == 1, "{thing:?}: set aside");
         must_be_rebuilt(&place, 0, &format!("{thing:?}"));
         if thing == Thing::Symlink {
             assert_eq!(fs::read(&aside).unwrap(), bytes(0), "the right bytes, but not ours");
