@@ -42,7 +42,7 @@ impl Sweep<'_> {
                 v1.stat(&layout::object(&crate::digest::ObjectDigest::from_bytes(*object)))
                     .map_or(0, |stat| stat.len)
             };
-            self.pending().extend(orphans.map(|object| Unnamed { object, len: len(&object) }));
+            self.pending().extend(orphans.map(|object| Unnamed::new(object, len(&object))));
         }
         self.remove_unnamed();
     }

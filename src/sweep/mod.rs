@@ -31,11 +31,25 @@ const COURTESY: Duration = Duration::from_secs(15 * 60);
 pub(crate) struct Unnamed {
     object: [u8; 32],
     len: u64,
+    /// Seconds since 1970 until which the courtesy keeps it, once that is known: not opened before, or each
+    /// add would open all that a quarter of an hour has left behind.
+    kept_until: u64,
+}
+
+impl Unnamed {
+    fn new(object: [u8; 32], len: u64) -> Unnamed {
+        Unnamed { object, len, kept_until: 0 }
+    }
+
+    /// Whether the courtesy is known to last; a longer one than there is comes from a clock that was set back.
+    fn is_kept(&self, now: u64) -> bool {
+        self.kept_until.checked_sub(now).is_some_and(|left| (1..=COURTESY.as_secs()).contains(&left))
+    }
 }
 
 /// The objects of an entry that is about to lose its name.
 pub(crate) fn objects_of(put: &Put) -> impl Iterator<Item = Unnamed> {
-    put.outputs.iter().map(|output| Unnamed { object: output.object, len: output.len })
+    put.outputs.iter().map(|output| Unnamed::new(output.object, output.len))
 }
 
 /// A store as the sweep sees it.
@@ -147,22 +161,33 @@ impl Sweep<'_> {
         if self.manifest.is_partly_unknown() {
             return;
         }
+        // A sweep of everything finds again what waits here already.
+        let mut seen = HashSet::new();
+        pending.retain(|unnamed| seen.insert(unnamed.object));
         let mut named = self.named(None);
         let held = named.values().chain(pending.iter().map(|unnamed| &unnamed.len));
         let held = held.fold(0u64, |sum, len| sum.saturating_add(*len));
         let courteous = held <= self.limits.max_bytes.saturating_mul(2);
-        pending.retain(|unnamed| {
+        let now = self.now();
+        pending.retain_mut(|unnamed| {
             if named.contains_key(&unnamed.object) {
                 return false;
             }
+            if courteous && unnamed.is_kept(now) {
+                return true;
+            }
+            let object = unnamed.object;
             let mut still = |stat: &Stat| {
+                unnamed.kept_until = kept_until(stat);
+                if courteous && unnamed.is_kept(now) {
+                    return false;
+                }
                 // Under the lock: what others have appended meanwhile counts too.
                 let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
                 named = self.named(None);
-                let kept = courteous && self.is_young(stat);
-                read && !named.contains_key(&unnamed.object) && !kept
+                read && !named.contains_key(&object)
             };
-            let digest = ObjectDigest::from_bytes(unnamed.object);
+            let digest = ObjectDigest::from_bytes(object);
             matches!(self.objects.remove(&digest, Disposal::Unlink, &mut still), Ok(Removed::Left))
         });
         self.pending().extend(pending);
@@ -187,10 +212,13 @@ impl Sweep<'_> {
         counted.flat_map(|put| put.outputs.iter().map(|output| (output.object, output.len))).collect()
     }
 
-    /// Whether its courtesy lasts; a time in the future is no reason to keep anything.
-    fn is_young(&self, stat: &Stat) -> bool {
-        let published = u64::try_from(stat.ctime.sec).unwrap_or(0);
-        let now = self.fs.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        now.checked_sub(published).is_some_and(|age| age < COURTESY.as_secs())
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        self.fs.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
     }
+}
+
+/// Until when the courtesy keeps an object.
+fn kept_until(stat: &Stat) -> u64 {
+    u64::try_from(stat.ctime.sec).unwrap_or(0).saturating_add(COURTESY.as_secs())
 }
