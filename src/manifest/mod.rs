@@ -227,7 +227,8 @@ impl Manifest {
             view.table.apply(read.record);
         })?;
         if log.is_deleted()? {
-            return Err(Refused::Deleted);
+            let number = log.number;
+            return self.judge_unlinked(state, number).map(|()| found);
         }
         if found && self.durability == Durability::Sync {
             log.sync()?;
@@ -237,6 +238,14 @@ impl Manifest {
             }
         }
         Ok(found)
+    }
+
+    /// A log that lost its name was compacted, or the store was deleted. A segment that replaces it holds, durably,
+    /// whatever stood before its SEAL.
+    fn judge_unlinked(&self, state: &mut State, number: u64) -> Result<(), Refused> {
+        self.reload(state)?;
+        let compacted = state.view.segment.as_ref().is_some_and(|segment| segment.footer.last >= number);
+        compacted.then_some(()).ok_or(Refused::Deleted)
     }
 
     /// Makes durable what an entry in log `number` rests on: the log's name, and the SEALs below, without which
