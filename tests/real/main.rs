@@ -22,11 +22,14 @@
 
 mod bed;
 mod chaos;
+mod crowd;
 mod cuts;
+mod file_systems;
 mod full;
 mod harness;
 mod kills;
 mod mounts;
+mod stopped;
 mod strace;
 mod stream;
 mod worker;
@@ -38,6 +41,14 @@ fn main() -> ExitCode {
         return code;
     }
     mounts::enter_namespace();
-    let tests = [kills::TESTS, cuts::TESTS, chaos::TESTS, full::TESTS];
+    let tests = [
+        kills::TESTS,
+        cuts::TESTS,
+        chaos::TESTS,
+        full::TESTS,
+        stopped::TESTS,
+        file_systems::TESTS,
+        crowd::TESTS,
+    ];
     harness::run(&tests.concat())
 }

@@ -102,6 +102,7 @@ pub(crate) fn reader(setup: &Setup, verbs: &[String]) {
                 say(&format!("! wrong bytes under {key}"));
             }
         }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -145,17 +146,17 @@ impl Stream {
         }
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it has said since this was called last.
     pub(crate) fn take_lines(&self) -> Vec<String> {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
 
-    /// kill -9; then all that it has said since `take_lines`.
+    /// kill -9; then all that it has said since `take_lines`. It must have lived until now: a panic is not
+    /// what it is killed for.
+    #[track_caller]
     pub(crate) fn kill(mut self) -> Vec<String> {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "it had come to an end by itself: {ended:?}, {:?}", self.take_lines());
         self.end();
         self.take_lines()
     }

@@ -18,6 +18,7 @@ use plugcache::{__sim, Added, How, Outputs, Store};
 
 use crate::{
     bed::{Found, SHARED, Setup, body, judge, sources},
+    crowd,
     stream::{adder, compactor, reader, stream},
 };
 
@@ -51,6 +52,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "adder" => adder(&setup, &verbs),
         "reader" => reader(&setup, &verbs),
         "compactor" => compactor(&setup),
+        "member" => crowd::member(&setup, &verbs),
         other => panic!("no role {other}"),
     }
     Some(ExitCode::SUCCESS)
