@@ -55,7 +55,8 @@ pub(crate) fn stream(setup: &Setup, verbs: &[String]) {
                 let _ = store.forget(&sources(key).digest());
             }
             1 if !setup.sync => {
-                if store.sync().is_ok() {
+                let synced = store.sync();
+                if synced.is_ok() {
                     say("s");
                 }
             }
