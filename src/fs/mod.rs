@@ -145,6 +145,11 @@ pub(crate) fn is_wrong_kind(error: &io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(ENXIO | ELOOP))
 }
 
+/// Whether opening failed for the wish to write: reading may still be allowed.
+pub(crate) fn forbids_writing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// A name or path as its raw bytes.
 pub(crate) fn bytes_of(text: &OsStr) -> &[u8] {
     text.as_encoded_bytes()

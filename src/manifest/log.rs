@@ -44,6 +44,7 @@ pub(crate) enum Opened {
 pub(crate) struct Log {
     pub(crate) number: u64,
     file: File,
+    access: Access,
     seed: u64,
     /// All before it has been taken in.
     known_end: u64,
@@ -86,6 +87,7 @@ impl Log {
             HeaderRead::Right(header) => Opened::Log(Log {
                 number,
                 file,
+                access,
                 seed: header.seed,
                 known_end: SLOT_BYTES as u64,
                 sealed: false,
@@ -170,6 +172,10 @@ impl Log {
     /// back. A tail that does not end on a slot is filled up in the same write. A short write is an error and
     /// is never completed: the rest would stand where nobody looks for it.
     pub(crate) fn append(&self, record: &Record) -> Result<Appended, Trouble> {
+        if self.access == Access::Read {
+            let error = io::Error::from(io::ErrorKind::PermissionDenied);
+            return Err(Trouble::of("append to", &self.path())(error));
+        }
         let Ok(frame) = record.to_frame(self.seed) else {
             return Ok(Appended::TooLong);
         };

@@ -31,7 +31,7 @@ use crate::{
         frame::HEADER_SEED,
         record::{FileKind, Header, Put, Record},
     },
-    fs::{Access, Dir, Fs, Lock},
+    fs::{self, Access, Dir, Fs, Lock},
     layout::{self, ManifestName},
     planted::{self, Bug},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -145,7 +145,14 @@ impl Manifest {
     }
 
     fn reload(&self, state: &mut State) -> Result<(), NoView> {
-        state.view = View::load(&self.dir, self.access, &mut state.window)?;
+        let loaded = View::load(&self.dir, self.access, &mut state.window);
+        state.view = match loaded {
+            // A log that came up since this handle was opened and may only be read: finding goes on.
+            Err(NoView::Trouble(trouble)) if fs::forbids_writing(&trouble.source) => {
+                View::load(&self.dir, Access::Read, &mut state.window)?
+            }
+            loaded => loaded?,
+        };
         Ok(())
     }
 

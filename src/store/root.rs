@@ -60,7 +60,9 @@ impl Root {
         let open = |access| Manifest::open(fs, dir.clone(), access, config.durability());
         let manifest = match open(access) {
             // A read-only mount, or a store that this user may only read: finding still works.
-            Err(NoView::Trouble(trouble)) if access == Access::Append && forbids_writing(&trouble.source) => {
+            Err(NoView::Trouble(trouble))
+                if access == Access::Append && crate::fs::forbids_writing(&trouble.source) =>
+            {
                 access = Access::Read;
                 open(access)
             }
@@ -134,10 +136,6 @@ impl Root {
     pub(super) fn sync(&self) -> Result<(), Trouble> {
         self.dir.sync_fs().map_err(Trouble::of("sync", &self.path))
     }
-}
-
-fn forbids_writing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn make_dir(below: &Dir, path: &Path) -> Result<(), Trouble> {

@@ -18,6 +18,7 @@ mod damage;
 mod docs;
 mod flight;
 mod format;
+mod found_by_fuzzing;
 mod fuzz_seeds;
 mod golden;
 mod host;
