@@ -55,6 +55,31 @@ pub enum Bug {
 }
 
 #[cfg(any(test, fuzzing, feature = "__sim"))]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 18] = [
+        Bug::RenameBeforeSync,
+        Bug::DirNotSynced,
+        Bug::LengthBelieved,
+        Bug::ExistingTrusted,
+        Bug::StampIgnored,
+        Bug::SealIgnored,
+        Bug::LeaseNotHeld,
+        Bug::NameNotRechecked,
+        Bug::SyncRetried,
+        Bug::ShortWriteCompleted,
+        Bug::StagedNameForetold,
+        Bug::SymlinkFollowed,
+        Bug::VerifiedThenReopened,
+        Bug::ListedBeforeLock,
+        Bug::InputsUnlinkedEarly,
+        Bug::PutNotReadBack,
+        Bug::DropByKey,
+        Bug::TouchResurrects,
+    ];
+}
+
+#[cfg(any(test, fuzzing, feature = "__sim"))]
 static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
 /// Plants a bug in the whole process, instead of any other; `None` takes it out.

@@ -81,7 +81,10 @@ pub fn depfile(data: &[u8]) {
     }
     assert!(inputs.iter().map(Vec::len).sum::<usize>() < data.len());
     // Written as GCC would, the same inputs are read again.
-    if inputs.iter().all(|input| !input.contains(&b'\\') && !input.ends_with(b":")) {
+    if inputs
+        .iter()
+        .all(|input| ![b'\\', b'\r'].iter().any(|byte| input.contains(byte)) && !input.ends_with(b":"))
+    {
         let mut again = b"out:".to_vec();
         for input in &inputs {
             again.push(b' ');

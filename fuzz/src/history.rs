@@ -2,13 +2,14 @@
 //! verb in between; kills, faults, power cuts and clock jumps; held to the model of [`super::model`].
 
 use super::{
+    acts::{Act, Fails, KEYS, Outcome, run},
     model::{Slot, State},
     until_end,
-    world::{add, config, content, sources},
+    world::{add, config},
 };
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::{
-    __sim::{self, At, Body, Controller, Disk, Failure, Fault, Process},
+    __sim::{self, At, Body, Controller, Disk, Fault, Process},
     Added, Artifact, Config, Durability, Store,
 };
 use std::{
@@ -16,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-const KEYS: u8 = 4;
 const EXECS: u8 = 2;
 const PROCESSES: usize = 3;
 const OPS_MAX: usize = 40;
@@ -42,39 +42,11 @@ enum Op {
     Reopen { process: u8 },
 }
 
-#[derive(Arbitrary, Clone, Debug)]
-enum Act {
-    Add { key: u8, version: u8 },
-    Find { key: u8 },
-    Forget { key: u8 },
-    Compact,
-    Sweep,
-}
-
 #[derive(Arbitrary, Debug)]
 struct Plan {
     exec: u8,
     kill_after: Option<u8>,
     acts: [Option<Act>; 3],
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Fails {
-    Errno(u8),
-    ShortWrite(u8),
-    ShortRead(u8),
-}
-
-/// EIO, ENOSPC, EDQUOT, EROFS, EMFILE, ENOMEM, EACCES, EPERM, EINTR, ESTALE, EXDEV, EFBIG.
-const ERRNOS: [i32; 12] = [5, 28, 122, 30, 24, 12, 13, 1, 4, 116, 18, 27];
-
-/// What an act did, as far as its caller could see.
-#[derive(Clone, Debug, PartialEq)]
-enum Outcome {
-    Added { key: u8, version: u8, is_stored: bool },
-    Found { key: u8, state: State },
-    Forgot { key: u8, is_done: bool },
-    Other,
 }
 
 struct Running {
@@ -116,7 +88,7 @@ pub fn history(data: &[u8]) {
         world.check_held();
     }
     world.disk.set_space_left(None);
-    world.running = Default::default();
+    (0..PROCESSES).for_each(|place| world.close(place));
     for exec in 0..EXECS {
         let process = usize::from(exec);
         (0..KEYS).for_each(|key| world.act(process, &Act::Find { key }));
@@ -398,52 +370,6 @@ impl World {
     }
 }
 
-impl Fails {
-    fn meant(self) -> Failure {
-        match self {
-            Fails::Errno(number) => Failure::Errno(ERRNOS[usize::from(number) % ERRNOS.len()]),
-            Fails::ShortWrite(len) => Failure::ShortWrite(len.into()),
-            Fails::ShortRead(len) => Failure::ShortRead(usize::from(len) + 1),
-        }
-    }
-}
-
 fn place(process: u8) -> usize {
     usize::from(process) % PROCESSES
-}
-
-fn run(store: &Store, exec: u8, act: &Act) -> (Outcome, Option<(Artifact, Vec<u8>)>) {
-    match act {
-        Act::Add { key, version } => {
-            let key = key % KEYS;
-            let added = add(store, exec, key, *version);
-            (Outcome::Added { key, version: *version, is_stored: added == Added::Stored }, None)
-        }
-        Act::Find { key } => {
-            let key = key % KEYS;
-            let artifact = store.find(&sources(key));
-            let held = artifact.and_then(|artifact| {
-                // A process that was killed or whose reads fail sees nothing, which is no wrong byte.
-                let bytes = artifact.primary().read_verified().ok()?;
-                let version = bytes.get(2).copied().unwrap_or(0);
-                assert_eq!(bytes, content(exec, key, version), "bytes of another key or executable");
-                Some((artifact, bytes))
-            });
-            let state = held.as_ref().and_then(|(_, bytes)| bytes.get(2).copied());
-            (Outcome::Found { key, state }, held)
-        }
-        Act::Forget { key } => {
-            let key = key % KEYS;
-            let is_done = store.forget(&sources(key).digest()).is_ok();
-            (Outcome::Forgot { key, is_done }, None)
-        }
-        Act::Compact => {
-            __sim::compact(store);
-            (Outcome::Other, None)
-        }
-        Act::Sweep => {
-            __sim::sweep(store);
-            (Outcome::Other, None)
-        }
-    }
 }

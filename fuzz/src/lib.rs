@@ -3,6 +3,7 @@
 //!
 //! Each panics where the library breaks a promise. I1 to I20 are the invariants of ARCHITECTURE.md.
 
+mod acts;
 mod bytes;
 mod history;
 mod manifest;
