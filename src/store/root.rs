@@ -80,14 +80,13 @@ impl Root {
     }
 
     /// Makes durable what every entry rests on: the names of the directories from `/` to the shards. A handle
-    /// that promises durability may have found a store that others made without.
+    /// that promises durability may have found a store that others made without, or are only making: what they
+    /// have not made yet is made here, so that no name comes after the sync.
     fn sync_tree(&self, fs: &Fs) -> Result<(), Trouble> {
+        make_tree(&self.dir)?;
         let objects = Path::new(layout::OBJECTS);
-        match self.dir.open_dir(objects) {
-            // Its making was cut short: whoever makes it now makes it durable.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => opened.and_then(|dir| dir.sync()).map_err(Trouble::of("sync", objects))?,
-        }
+        let opened = self.dir.open_dir(objects).map_err(Trouble::of("open", objects))?;
+        opened.sync().map_err(Trouble::of("sync", objects))?;
         for path in self.path.ancestors() {
             match fs.open_root(path) {
                 // Not ours to read, so not made by a store.
@@ -120,12 +119,7 @@ impl Root {
         make_dir(&root, layout::MAJOR.as_ref())?;
         let major = layout::MAJOR.as_ref();
         let dir = root.open_dir(major).map_err(Trouble::of("open", major))?;
-        for name in [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING] {
-            make_dir(&dir, name.as_ref())?;
-        }
-        for first in 0..layout::SHARDS {
-            make_dir(&dir, &layout::shard(first as u8))?;
-        }
+        make_tree(&dir)?;
         // Judged anew: what was made must be what is trusted.
         Root::open(fs, config)
             .map_err(as_skip)?
@@ -143,6 +137,14 @@ fn make_dir(below: &Dir, path: &Path) -> Result<(), Trouble> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Trouble::of("make", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// The directories of `v1`, each where it is missing.
+fn make_tree(v1: &Dir) -> Result<(), Trouble> {
+    for name in [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING] {
+        make_dir(v1, name.as_ref())?;
+    }
+    (0..layout::SHARDS).try_for_each(|first| make_dir(v1, &layout::shard(first as u8)))
 }
 
 /// Tells backup programs that all this can be made again.

@@ -9,10 +9,10 @@ use plugcache::{__sim::Disk, Durability, Store};
 use std::collections::BTreeMap;
 
 /// What the check itself adds: a key and a content that no workload uses.
-pub const FRESH: (Key, u8) = ((240, 0), 241);
+pub(super) const FRESH: (Key, u8) = ((240, 0), 241);
 
 /// What was found under each key.
-pub type Found = BTreeMap<Key, State>;
+pub(super) type Found = BTreeMap<Key, State>;
 
 /// One handle per executable, each a process of its own.
 struct Handles<'a> {
@@ -39,7 +39,7 @@ impl Handles<'_> {
 }
 
 /// Reopens, finds all, adds once more, finds that; reopens again, finds all. Changes the disk: give it a copy.
-pub fn check(disk: &Disk, model: &Model, after: After) -> Result<Found, String> {
+pub(super) fn check(disk: &Disk, model: &Model, after: After) -> Result<Found, String> {
     let found = Handles::of(disk).find_all(model)?;
     for (key, state) in &found {
         let allowed = model.allowed(*key, after);
@@ -77,7 +77,7 @@ fn same(before: &Found, now: &Found, model: &Model, after: After) -> Result<(), 
 }
 
 /// Nothing foreign was touched (I20). A canary that the test did not plant is not missed.
-pub fn canaries(disk: &Disk) -> Result<(), String> {
+pub(super) fn canaries(disk: &Disk) -> Result<(), String> {
     for path in CANARIES {
         match disk.read_file(path) {
             Some(bytes) if bytes == b"alive" => {}
@@ -96,10 +96,10 @@ pub fn canaries(disk: &Disk) -> Result<(), String> {
 }
 
 /// The files of a store by path, with their bytes.
-pub type Files = BTreeMap<String, Vec<u8>>;
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The manifest and the objects as they are now.
-pub fn files(disk: &Disk) -> Files {
+pub(super) fn files(disk: &Disk) -> Files {
     let mut files = Files::new();
     let mut take = |dir: &str| {
         for name in disk.list(dir) {
@@ -117,7 +117,7 @@ pub fn files(disk: &Disk) -> Files {
 }
 
 /// A file that keeps its name keeps its bytes: logs only grow, nothing else changes at all (I2, I11).
-pub fn only_grown(before: &Files, now: &Files) -> Result<(), String> {
+pub(super) fn only_grown(before: &Files, now: &Files) -> Result<(), String> {
     for (path, old) in before {
         let Some(new) = now.get(path) else { continue };
         let is_log = path.contains("/log.");

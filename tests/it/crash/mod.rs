@@ -27,7 +27,8 @@ mod writers;
 
 use plugcache::{
     __sim::{self, Disk, Process},
-    Config, ConfigBuilder, Durability, Exec, NO_OPTIONS, OpenError, Outputs, Sources, Store, Toolchain,
+    Artifact, Config, ConfigBuilder, Durability, Exec, NO_OPTIONS, OpenError, Outputs, Sources, Store,
+    Toolchain,
 };
 use std::{
     collections::HashSet,
@@ -139,7 +140,13 @@ fn add(store: &Store, key: (u8, u8), number: u8) -> Option<bool> {
 
 /// Which content a find gives; `Err` for bytes that nobody ever put.
 fn find(store: &Store, number: u8) -> Result<Option<u8>, String> {
-    let Some(artifact) = store.find(&sources_of(number)) else { return Ok(None) };
+    let artifact = store.find(&sources_of(number));
+    artifact
+        .map_or(Ok(None), |artifact| content_of(&artifact).map_err(|why| format!("sources {number}: {why}")))
+}
+
+/// Which content an artifact holds; `None` where it cannot be read any more.
+fn content_of(artifact: &Artifact) -> Result<Option<u8>, String> {
     let mut named = Vec::new();
     for output in artifact.outputs() {
         // A find is a hit only after the object was opened; that a later read fails is an error of its own.
@@ -147,11 +154,11 @@ fn find(store: &Store, number: u8) -> Result<Option<u8>, String> {
         named.push((output.name().to_string_lossy().into_owned(), bytes));
     }
     let Some(first) = named.first().and_then(|(_, bytes)| bytes.first()) else {
-        return Err(format!("sources {number}: an artifact without bytes"));
+        return Err("an artifact without bytes".into());
     };
     let expected: Vec<_> =
         content(*first).into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-    if named == expected { Ok(Some(*first)) } else { Err(format!("sources {number}: wrong bytes")) }
+    if named == expected { Ok(Some(*first)) } else { Err("wrong bytes".into()) }
 }
 
 /// Distinct states of a disk that were looked at, by all tests of one kind.
@@ -159,11 +166,6 @@ fn find(store: &Store, number: u8) -> Result<Option<u8>, String> {
 struct States(Mutex<HashSet<u64>>);
 
 impl States {
-    /// Notes a state; whether it was new.
-    fn note(&self, disk: &Disk) -> bool {
-        self.note_number(disk.fingerprint())
-    }
-
     fn note_number(&self, number: u64) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number)
     }

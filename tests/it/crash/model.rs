@@ -9,14 +9,14 @@ use std::{
 };
 
 /// Sources and executable.
-pub type Key = (u8, u8);
+pub(super) type Key = (u8, u8);
 
 /// What a find gives: a content, or a miss.
-pub type State = Option<u8>;
+pub(super) type State = Option<u8>;
 
 /// What the disk went through after the last thing that the model was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum After {
+pub(super) enum After {
     /// Every process was killed, or none: all that was acknowledged is there (I7).
     Kill,
     /// The power was cut: what sync() or `Sync` acknowledged is there, and of the rest anything (I8).
@@ -51,7 +51,7 @@ impl History {
                 (start, (start < self.0.len()).then_some(None))
             }
         };
-        let base = start.checked_sub(1).and_then(|at| self.0.get(at)).map_or(None, |event| event.state);
+        let base = start.checked_sub(1).and_then(|at| self.0.get(at)).and_then(|event| event.state);
         let later = self.0.get(start..).unwrap_or_default().iter().map(|event| event.state);
         later.chain([base]).chain(more).collect()
     }
@@ -59,7 +59,7 @@ impl History {
 
 /// All keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Model(BTreeMap<Key, History>);
+pub(super) struct Model(BTreeMap<Key, History>);
 
 impl Model {
     fn push(&mut self, key: Key, event: Event) {
@@ -67,24 +67,24 @@ impl Model {
     }
 
     /// It was acknowledged that this key now has this content (or none).
-    pub fn sure(&mut self, key: Key, state: State, durable: bool) {
+    pub(super) fn sure(&mut self, key: Key, state: State, durable: bool) {
         self.push(key, Event { state, sure: true, durable });
     }
 
     /// One of these it is, and nobody knows which.
-    pub fn any(&mut self, key: Key, states: &BTreeSet<State>) {
+    pub(super) fn any(&mut self, key: Key, states: &BTreeSet<State>) {
         for (place, state) in states.iter().enumerate() {
             self.push(key, Event { state: *state, sure: place == 0, durable: false });
         }
     }
 
     /// This was begun, and nobody knows how far it came.
-    pub fn unsure(&mut self, key: Key, state: State) {
+    pub(super) fn unsure(&mut self, key: Key, state: State) {
         self.push(key, Event { state, sure: false, durable: false });
     }
 
     /// A sync was acknowledged.
-    pub fn synced(&mut self) {
+    pub(super) fn synced(&mut self) {
         for history in self.0.values_mut() {
             if let Some(event) = history.0.iter_mut().rfind(|event| event.sure) {
                 event.durable = true;
@@ -94,7 +94,7 @@ impl Model {
 
     /// The power was cut, and this is what was found: what was lost does not come back by itself, but what was
     /// merely hidden (an entry whose object may still come) may.
-    pub fn found_after_cut(&mut self, found: &BTreeMap<Key, State>) {
+    pub(super) fn found_after_cut(&mut self, found: &BTreeMap<Key, State>) {
         for (key, history) in &mut self.0 {
             let allowed = history.allowed(After::Cut);
             let now = found.get(key).copied().flatten();
@@ -105,23 +105,23 @@ impl Model {
         }
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         self.0.keys().copied()
     }
 
     /// The states that a find of this key may show.
-    pub fn allowed(&self, key: Key, after: After) -> BTreeSet<State> {
+    pub(super) fn allowed(&self, key: Key, after: After) -> BTreeSet<State> {
         self.0.get(&key).map_or_else(|| [None].into(), |history| history.allowed(after))
     }
 
     /// The contents that a find without any crash must show.
-    pub fn live(&self) -> Vec<Key> {
+    pub(super) fn live(&self) -> Vec<Key> {
         let has = |key: &Key| self.allowed(*key, After::Kill).iter().any(Option::is_some);
         self.keys().filter(has).collect()
     }
 
     /// Equal for models that allow the same.
-    pub fn print(&self, after: After) -> u64 {
+    pub(super) fn print(&self, after: After) -> u64 {
         let mut hasher = DefaultHasher::new();
         for key in self.keys() {
             (key, self.allowed(key, after)).hash(&mut hasher);

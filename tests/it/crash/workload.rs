@@ -1,7 +1,7 @@
 //! Operations, run by processes on one disk and told to the model, with every moment of them kept.
 
 use super::{
-    V1, add, check,
+    V1, check,
     check::Files,
     config, find,
     model::{After, Key, Model},
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// One thing that a process does, or that happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub(super) enum Op {
     /// The next operations are those of a new process, opened like this.
     Open(Setup),
     Add(Key, u8),
@@ -40,17 +40,17 @@ pub enum Op {
 
 /// How a process opens the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setup {
-    pub durability: Durability,
-    pub max_files: u64,
+pub(super) struct Setup {
+    pub(super) durability: Durability,
+    pub(super) max_files: u64,
 }
 
-pub const LAZY: Setup = Setup { durability: Durability::Lazy, max_files: 4096 };
-pub const SYNC: Setup = Setup { durability: Durability::Sync, max_files: 4096 };
+pub(super) const LAZY: Setup = Setup { durability: Durability::Lazy, max_files: 4096 };
+pub(super) const SYNC: Setup = Setup { durability: Durability::Sync, max_files: 4096 };
 
 /// What an operation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub(super) enum Done {
     /// It was acknowledged, or there was nothing to acknowledge.
     Yes,
     /// It was refused, or its process died in it.
@@ -58,37 +58,37 @@ pub enum Done {
 }
 
 /// A moment of a workload: the disk as it was, and what may be on it.
-pub struct Instant {
-    pub moment: Moment,
-    pub model: Model,
-    pub op: usize,
+pub(super) struct Instant {
+    pub(super) moment: Moment,
+    pub(super) model: Model,
+    pub(super) op: usize,
 }
 
 /// A disk, the process that is at it now, and what the store on it may say.
-pub struct World {
-    pub disk: Disk,
-    pub process: Process,
+pub(super) struct World {
+    pub(super) disk: Disk,
+    pub(super) process: Process,
     /// What is planned for each process when it starts.
     plan: Option<Plan>,
     /// Verbs of the processes before this one.
     trace_before: Vec<Step>,
     setup: Setup,
     stores: BTreeMap<u8, Store>,
-    pub model: Model,
+    pub(super) model: Model,
     /// Without faults every operation must be acknowledged.
-    pub is_strict: bool,
+    pub(super) is_strict: bool,
     /// Whether the last `get_or_build` stored what it built.
     was_built: bool,
     was_at_the_cap: bool,
     /// Readings come back short for ever: a handle may be behind what others wrote, also when it drops it.
-    pub is_behind: bool,
+    pub(super) is_behind: bool,
 }
 
 /// Something done to a process, given how many verbs went before it.
-pub type Plan = Box<dyn Fn(&Process, usize)>;
+pub(super) type Plan = Box<dyn Fn(&Process, usize)>;
 
 impl World {
-    pub fn on(disk: Disk, model: Model) -> World {
+    pub(super) fn on(disk: Disk, model: Model) -> World {
         let process = disk.process();
         World {
             disk,
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// From now on, `plan` decides how processes end and fail; operations may fail.
-    pub fn with_plan(mut self, plan: Plan) -> World {
+    pub(super) fn with_plan(mut self, plan: Plan) -> World {
         plan(&self.process, 0);
         self.plan = Some(plan);
         self.is_strict = false;
@@ -114,12 +114,12 @@ impl World {
     }
 
     /// Verbs so far.
-    pub fn verbs(&self) -> usize {
+    pub(super) fn verbs(&self) -> usize {
         self.trace_before.len() + self.process.steps()
     }
 
     /// Lets go of all handles, which costs verbs.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.stores.clear();
     }
 
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// What may be true while this operation runs.
-    pub fn begun(&self, op: Op) -> Model {
+    pub(super) fn begun(&self, op: Op) -> Model {
         let mut model = self.model.clone();
         match op {
             Op::Add(key, number) | Op::Get(key, number) => {
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// Runs one operation and tells the model.
-    pub fn run(&mut self, op: Op) -> Result<Done, String> {
+    pub(super) fn run(&mut self, op: Op) -> Result<Done, String> {
         let begun = self.begun(op);
         self.was_at_the_cap = matches!(op, Op::Add(..) | Op::Get(..)) && self.is_at_the_cap();
         let before = std::mem::replace(&mut self.model, begun);
@@ -341,15 +341,15 @@ fn damage(disk: &Disk, number: u8) {
 }
 
 /// What a workload went through without any crash.
-pub struct Past {
-    pub instants: Vec<Instant>,
-    pub verbs: usize,
+pub(super) struct Past {
+    pub(super) instants: Vec<Instant>,
+    pub(super) verbs: usize,
     steps: Vec<Step>,
-    pub end: World,
+    pub(super) end: World,
 }
 
 /// Runs all operations, keeping every moment, and checks what holds at every moment.
-pub fn record(start: &Disk, model: &Model, ops: &[Op]) -> Result<Past, String> {
+pub(super) fn record(start: &Disk, model: &Model, ops: &[Op]) -> Result<Past, String> {
     let disk = start.snapshot();
     let mut world = World::on(disk.clone(), model.clone());
     let mut past =
@@ -378,23 +378,23 @@ pub fn record(start: &Disk, model: &Model, ops: &[Op]) -> Result<Past, String> {
 
 impl Past {
     /// Verb number `number`, from 1.
-    pub fn step(&self, number: usize) -> &Step {
+    pub(super) fn step(&self, number: usize) -> &Step {
         &self.steps[number - 1]
     }
 
-    pub fn verb(&self, number: usize) -> Verb {
+    pub(super) fn verb(&self, number: usize) -> Verb {
         self.step(number).verb
     }
 
     /// Numbers (from 1) and lengths of all writes.
-    pub fn writes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(super) fn writes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let writes = (1..).zip(&self.steps).filter(|(_, step)| step.verb == Verb::Write);
         writes.map(|(number, step)| (number, step.bytes))
     }
 }
 
 /// Sets a store up without crashes: its last state, with everything of it durable or not.
-pub fn prepare(start: &Disk, ops: &[Op]) -> (Disk, Model) {
+pub(super) fn prepare(start: &Disk, ops: &[Op]) -> (Disk, Model) {
     let mut world = World::on(start.snapshot(), Model::default());
     for op in ops {
         world.run(*op).unwrap();

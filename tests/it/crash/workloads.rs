@@ -8,8 +8,8 @@ use super::{
 use plugcache::__sim::Disk;
 
 /// A few operations worth crashing, and what lies there before them.
-pub struct Workload {
-    pub name: &'static str,
+pub(super) struct Workload {
+    pub(super) name: &'static str,
     before: &'static [Op],
     ops: &'static [Op],
     /// On a disk without a store.
@@ -29,7 +29,7 @@ const A2: (u8, u8) = (1, 1);
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub const WORKLOADS: [Workload; 15] = [
+pub(super) const WORKLOADS: [Workload; 15] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -69,7 +69,7 @@ pub const WORKLOADS: [Workload; 15] = [
 
 impl Workload {
     /// The disk before it, what may be on it, and what is to be done.
-    pub fn start(&self, setup: Setup) -> (Disk, Model, Vec<Op>) {
+    pub(super) fn start(&self, setup: Setup) -> (Disk, Model, Vec<Op>) {
         let base = if self.from_nothing { empty_disk(2) } else { disk_with_store() };
         let (disk, model) = prepare(&base, &with(setup, self.before));
         (disk, model, with(setup, self.ops))
@@ -87,4 +87,4 @@ fn with(setup: Setup, ops: &[Op]) -> Vec<Op> {
 }
 
 /// Both kinds of handles, named.
-pub const SETUPS: [(&str, Setup); 2] = [("lazy", LAZY), ("synced", SYNC)];
+pub(super) const SETUPS: [(&str, Setup); 2] = [("lazy", LAZY), ("synced", SYNC)];
