@@ -152,6 +152,13 @@ impl Stream {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
 
+    /// It says nothing more: a call that it is in may still go on, and what that answers is never heard.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    }
+
     /// kill -9; then all that it has said since `take_lines`. It must have lived until now: a panic is not
     /// what it is killed for.
     #[track_caller]

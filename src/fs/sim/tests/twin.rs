@@ -149,7 +149,16 @@ fn random_verbs_answer_as_on_the_real_disk() {
         let mut past = Vec::new();
         for step in 0..400 {
             let draws = Random::new(seed * 1_000_003 + step);
-            let (told, expected) = (model.act(&mut draws.clone()), real.act(&mut draws.clone()));
+            let (told, mut expected) = (model.act(&mut draws.clone()), real.act(&mut draws.clone()));
+            // A child that another test starts shares all descriptors until it runs its program, and keeps a
+            // lock for that long whose descriptor was closed here.
+            for _ in 0..200 {
+                if expected == told || !expected.ends_with(": false") {
+                    break;
+                }
+                Fs::Os.pause(std::time::Duration::from_millis(5));
+                expected = real.act(&mut draws.clone());
+            }
             past.push(expected.clone());
             let from = past.len().saturating_sub(12);
             assert_eq!(told, expected, "seed {seed}, after\n{}", past[from..].join("\n"));
