@@ -5,12 +5,13 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use plugcache::{__sim, Added, Outputs, Skip, Store};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     bed::{Found, Oracle, SHARED, Setup, add, body, find, objects, sources, temp},
@@ -32,13 +33,18 @@ const BOUND: Duration = Duration::from_millis(50);
 /// A busy machine may take a process's turn away for longer; not so often in a row.
 const TRIES: u64 = 3;
 
+/// After so long the stopped one is killed, so that who waits for it fails and does not hang.
+const HANGS: Duration = Duration::from_secs(10);
+
 /// A worker that strace stops at its `n`th call; killed when this is dropped.
 struct Stopped {
     strace: Child,
     stdout: ChildStdout,
+    /// Ends the watch when it is dropped.
+    _watch: Sender<()>,
     /// Kept, or strace would die of the closed pipe, and its child with it.
     _said: Receiver<String>,
-    pid: rustix::process::Pid,
+    pid: Pid,
 }
 
 impl Stopped {
@@ -58,12 +64,8 @@ impl Stopped {
             if line.contains("--- stopped by SIGSTOP ---") {
                 let children = format!("/proc/{0}/task/{0}/children", strace.id());
                 let pid = fs::read_to_string(children).unwrap().trim().parse().unwrap();
-                return Some(Stopped {
-                    strace,
-                    stdout,
-                    _said: said,
-                    pid: rustix::process::Pid::from_raw(pid).unwrap(),
-                });
+                let pid = Pid::from_raw(pid).unwrap();
+                return Some(Stopped { strace, stdout, pid, _watch: watch(pid), _said: said });
             }
         }
         assert!(strace.wait().unwrap().success(), "{call} {n}");
@@ -72,7 +74,7 @@ impl Stopped {
 
     /// Wakes it up; all that it says until its end.
     fn go_on(mut self) -> String {
-        rustix::process::kill_process(self.pid, rustix::process::Signal::CONT).unwrap();
+        kill_process(self.pid, Signal::CONT).unwrap();
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).unwrap();
         said
@@ -88,10 +90,21 @@ fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
+/// Kills `pid` unless what is returned is dropped in time.
+fn watch(pid: Pid) -> Sender<()> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        if receiver.recv_timeout(HANGS) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    sender
+}
+
 impl Drop for Stopped {
     fn drop(&mut self) {
         // strace follows its child, which may have come to its end already.
-        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        let _ = kill_process(self.pid, Signal::KILL);
         let _ = self.strace.wait();
     }
 }
@@ -113,6 +126,7 @@ impl Others {
             let begin = Instant::now();
             call(&self.store, self.next);
             let took = begin.elapsed();
+            assert!(took < HANGS / 2, "{what} took {took:?}: it waited for the stopped one");
             self.times.push(took);
             fastest = fastest.min(took);
             if fastest < BOUND {
