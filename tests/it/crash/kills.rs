@@ -58,7 +58,7 @@ impl Tally {
     ) -> usize {
         let number = self.count(kind);
         let print = disk.fingerprint();
-        self.states.note_number(print);
+        self.states.note(print);
         // After a kill stamps decide what is hashed again, and a fingerprint leaves them out.
         let key = (print, model.print(after), after);
         if after == After::Cut && !self.judged.lock().unwrap().insert(key) {

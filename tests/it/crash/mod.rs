@@ -8,7 +8,8 @@
 //! workloads   the table of them
 //! kills       kill, tear, cut; cut again in the recovery
 //! faults      every call failing in every way
-//! writers     several processes, interleaved at every verb
+//! scenes      several processes that meet on one disk
+//! writers     .. interleaved at every verb
 //! histories   random operations, crashes and clocks
 //! rules       one directed test for each rule of the protocols
 //! ```
@@ -21,6 +22,7 @@ mod histories;
 mod kills;
 mod model;
 mod rules;
+mod scenes;
 mod workload;
 mod workloads;
 mod writers;
@@ -166,8 +168,9 @@ fn content_of(artifact: &Artifact) -> Result<Option<u8>, String> {
 struct States(Mutex<HashSet<u64>>);
 
 impl States {
-    fn note_number(&self, number: u64) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number)
+    /// Notes a state by its fingerprint; whether it was new.
+    fn note(&self, fingerprint: u64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint)
     }
 
     fn count(&self) -> usize {

@@ -51,7 +51,7 @@ impl History {
                 (start, (start < self.0.len()).then_some(None))
             }
         };
-        let base = start.checked_sub(1).and_then(|at| self.0.get(at)).and_then(|event| event.state);
+        let base = start.checked_sub(1).and_then(|at| self.0.get(at)?.state);
         let later = self.0.get(start..).unwrap_or_default().iter().map(|event| event.state);
         later.chain([base]).chain(more).collect()
     }

@@ -21,14 +21,14 @@ fn store(process: &Process) -> Store {
 }
 
 /// What one process does.
-type Doing<'a> = Box<dyn FnOnce(&Process) + Send + 'a>;
+type Part<'a> = Box<dyn FnOnce(&Process) + Send + 'a>;
 
-/// A process, and until when it goes.
+/// A process, and when it has gone far enough.
 type Turn<'a> = (usize, &'a dyn Fn(&Process) -> bool);
 
 /// Who goes, as a list of (process, until): each goes until its condition holds or it has ended; then all the
 /// others.
-fn in_turns<'a>(disk: &Disk, bodies: Vec<Doing<'a>>, turns: &[Turn<'_>]) {
+fn in_turns<'a>(disk: &Disk, bodies: Vec<Part<'a>>, turns: &[Turn<'_>]) {
     let processes = Mutex::new(vec![None; bodies.len()]);
     let bodies = bodies.into_iter().enumerate().map(|(number, body)| {
         let processes = &processes;
@@ -64,8 +64,7 @@ fn a_remover_that_comes_late_leaves_the_object_that_another_published_since() {
     for steps in 1..80 {
         let disk = start.snapshot();
         let forget = || {
-            Box::new(|process: &Process| drop(store(process).forget(&sources_of(13).digest())))
-                as Box<dyn FnOnce(&Process) + Send>
+            Box::new(|process: &Process| drop(store(process).forget(&sources_of(13).digest()))) as Part<'_>
         };
         let stored = AtomicUsize::new(0);
         let adder = |process: &Process| {
@@ -173,5 +172,93 @@ fn however_builders_meet_no_two_build_the_same_at_once() {
         });
         assert!(report.is_complete);
         assert_eq!(most.load(SeqCst), 1, "seed {seed}: {:?}", report.turns);
+    }
+}
+
+/// An append behind a SEAL: the compactor has read the log already when a writer that knew of no SEAL writes.
+#[test]
+fn what_is_appended_behind_a_seal_is_appended_again_where_it_counts() {
+    let (start, _) = prepare(&disk_with_store(), &[Op::Add((13, 0), 6)]);
+    for steps in 1..80 {
+        let disk = start.snapshot();
+        let stored = AtomicUsize::new(0);
+        let writer = |process: &Process| {
+            let store = store(process);
+            stored.store(usize::from(add(&store, (1, 0), 2) == Some(true)), SeqCst);
+        };
+        let compactor = |process: &Process| {
+            plugcache::__sim::compact(&store(process));
+        };
+        in_turns(
+            &disk,
+            vec![Box::new(writer), Box::new(compactor)],
+            &[
+                (0, &|process| process.steps() >= steps),
+                (1, &|process| has_just(process, Verb::SyncFile, "staging/")),
+                (0, &|_| false),
+                (1, &|_| false),
+            ],
+        );
+        let store = store(&disk.process());
+        let found = [1, 13].map(|number| find(&store, number));
+        assert_eq!(stored.load(SeqCst), 1);
+        assert_eq!(found, [Ok(Some(2)), Ok(Some(6))], "the writer was stopped after {steps}");
+    }
+}
+
+/// Somebody is stopped while it holds an object exclusively that is right and named: a find hands out a copy.
+#[test]
+fn an_object_that_a_stopped_process_holds_exclusively_is_found_all_the_same() {
+    let (start, _) = prepare(&disk_with_store(), &[Op::Add((13, 0), 2), Op::Hours(1)]);
+    for stop in 1..60 {
+        let disk = start.snapshot();
+        let found = Mutex::new(None);
+        let dropper = |process: &Process| {
+            process.stop_after(stop);
+            let opened = open(process, config(0, LAZY.durability));
+            drop(opened.map(|store| store.forget(&sources_of(13).digest())));
+        };
+        let adder = |process: &Process| {
+            add(&store(process), (1, 0), 2);
+        };
+        let finder = |process: &Process| *found.lock().unwrap() = Some(find(&store(process), 1));
+        in_turns(
+            &disk,
+            vec![Box::new(dropper), Box::new(adder), Box::new(finder)],
+            &[
+                // The dropper has looked for names and found none; then the adder names the object.
+                (0, &|process| has_just(process, Verb::Open, "objects/")),
+                (1, &|_| false),
+                (0, &|_| false),
+                (2, &|_| false),
+            ],
+        );
+        assert_eq!(*found.lock().unwrap(), Some(Ok(Some(2))), "the dropper was stopped after {stop}");
+    }
+}
+
+/// A frame that lacks nothing but its last zeros when its writer dies.
+#[test]
+fn an_add_that_was_killed_does_not_come_to_light_after_its_key_was_forgotten() {
+    let (start, _) = prepare(&disk_with_store(), &[]);
+    let whole = start.snapshot();
+    let process = whole.process();
+    assert_eq!(add(&store(&process), (1, 0), 2), Some(true));
+    let is_append =
+        |step: &plugcache::__sim::Step| step.verb == Verb::Write && step.path.ends_with("v1/log.1");
+    let (at, step) = (1..).zip(process.trace()).find(|(_, step)| is_append(step)).unwrap();
+    for keep in 1..step.bytes {
+        let disk = start.snapshot();
+        let process = disk.process();
+        process.tear(at, keep);
+        assert_eq!(
+            open(&process, config(0, LAZY.durability)).map(|store| add(&store, (1, 0), 2)).ok(),
+            Some(Some(false))
+        );
+        let other = store(&disk.process());
+        assert_eq!(other.forget(&sources_of(1).digest()).unwrap(), 0);
+        assert_eq!(add(&other, (2, 0), 4), Some(true));
+        let found = [1, 2].map(|number| find(&other, number));
+        assert_eq!(found, [Ok(None), Ok(Some(4))], "{keep} bytes were written");
     }
 }
