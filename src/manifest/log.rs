@@ -71,7 +71,7 @@ impl Log {
             Err(error) if fs::is_wrong_kind(&error) => return Ok(Opened::BadHeader),
             // Not even readable: in a store of our own that is damage like any other. Opened for reading it is
             // loud, and where only writing is forbidden the store is opened for reading.
-            Err(error) if access == Access::Append && is_unreadable(dir, &path, &error) => {
+            Err(error) if access == Access::Append && is_closed(dir, &path, &error) => {
                 return Ok(Opened::BadHeader);
             }
             Err(error) => return Err(Trouble::of("open", &path)(error)),
@@ -220,9 +220,12 @@ fn read_slot(file: &File, slot: &mut [u8; SLOT_BYTES]) -> io::Result<usize> {
     Ok(len)
 }
 
-fn is_unreadable(dir: &Dir, path: &Path, error: &io::Error) -> bool {
-    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    denied(error) && dir.open(path, Access::Read).is_err_and(|error| denied(&error))
+/// Whether a file was refused because its own mode closes it to its owner. Any other refusal may pass, and must
+/// not be taken for damage that the next compaction makes final.
+pub(super) fn is_closed(dir: &Dir, path: &Path, error: &io::Error) -> bool {
+    const OWNER_READS: u32 = 0o400;
+    error.kind() == io::ErrorKind::PermissionDenied
+        && dir.stat(path).is_ok_and(|stat| stat.mode & OWNER_READS == 0)
 }
 
 /// What became of an append.

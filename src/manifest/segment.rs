@@ -12,9 +12,9 @@
 //! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5).
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
-use std::{collections::HashMap, io};
+use std::collections::HashMap;
 
-use super::log::{HeaderRead, header_of};
+use super::log::{HeaderRead, header_of, is_closed};
 use crate::{
     error::Trouble,
     format::{
@@ -76,7 +76,7 @@ impl Segment {
             Ok(file) => file,
             Err(error) if fs::is_wrong_kind(&error) => return Ok(Opened::Damaged),
             // As with a log: what a store of our own does not let us read is damage.
-            Err(error) if access == Access::Append && error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(error) if access == Access::Append && is_closed(dir, &path, &error) => {
                 return Ok(Opened::Damaged);
             }
             Err(error) => return Err(Trouble::of("open", &path)(error)),

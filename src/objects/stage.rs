@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CHUNK_BYTES, Lease, OBJECT_MTIME, Objects, Unopened, Verified, hash_of};
+use super::{CHUNK_BYTES, LEASE_POLL, Lease, OBJECT_MTIME, Objects, Removed, Unopened, Verified, hash_of};
 use crate::{
     config::Durability,
     digest::{Hasher, ObjectDigest},
@@ -255,7 +255,10 @@ impl Objects {
         match if vouched { Verified::Right(None) } else { self.verify(digest, &mut lease) } {
             Verified::Right(_) => Ok(Some(lease)),
             Verified::Wrong => {
-                self.remove_leased(digest, lease)?;
+                if self.remove_leased(digest, lease)? == Removed::Left {
+                    // Somebody holds it for a moment; a child between fork and exec does too.
+                    self.fs.pause(LEASE_POLL);
+                }
                 Ok(None)
             }
             Verified::Unreadable => Err(Unpublished::Busy),

@@ -3,7 +3,6 @@
 mod faults;
 mod power;
 mod schedule;
-mod speed;
 mod twin;
 mod verbs;
 
