@@ -1,7 +1,8 @@
 //! Random histories: several processes with handles of several executables, evictions, clocks that jump, kills
 //! and power cuts, against the model.
 //!
-//! `PLUGCACHE_SEED=n` replays one history; `PLUGCACHE_HISTORIES=n` plays so many, 0 without end.
+//! `PLUGCACHE_SEED=n` replays one history; `PLUGCACHE_HISTORIES=n` plays so many (from that seed on), 0 without
+//! end.
 
 use super::{
     bound,
@@ -96,7 +97,8 @@ impl History {
         }
         let done = world.run(op);
         self.told.push(format!(
-            "{who}: {op:?}{} {done:?}",
+            "{who} ({:?}): {op:?}{} {done:?}",
+            world.durability(),
             if dies { format!(" killed after {at}") } else { String::new() }
         ));
         std::mem::swap(&mut world.model, &mut self.model);
@@ -113,7 +115,7 @@ impl History {
         let seed = self.random.next_u64();
         self.worlds.clear();
         self.disk = self.disk.power_cut(seed);
-        let found = self.look(After::Cut)?;
+        let found = self.look(After::Cut).map_err(|why| format!("{why}\n{}", self.disk.story()))?;
         self.told.push(format!("power cut: {found:?}\n{}", self.disk.story()));
         self.model.found_after_cut(&found);
         self.start();
@@ -156,17 +158,18 @@ fn play(seed: u64) {
 #[test]
 fn no_random_history_loses_what_was_acknowledged_or_finds_what_was_not_put() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    if let Some(seed) = number("PLUGCACHE_SEED") {
-        return play(seed);
-    }
-    let count = number("PLUGCACHE_HISTORIES").unwrap_or(bound(500, 100_000) as u64);
-    let mut seed = 0;
-    while count == 0 || seed < count {
+    let first = number("PLUGCACHE_SEED");
+    let daily = if first.is_some() { 1 } else { bound(250, 100_000) as u64 };
+    let count = number("PLUGCACHE_HISTORIES").unwrap_or(daily);
+    let first = first.unwrap_or(0);
+    let mut seed = first;
+    while count == 0 || seed - first < count {
         play(seed);
         seed += 1;
         if seed.is_multiple_of(10_000) {
             println!("crash: {seed} histories");
         }
     }
-    println!("crash: {seed} random histories of {OPERATIONS} operations, PLUGCACHE_SEED 0 to {}", seed - 1);
+    let last = seed - 1;
+    println!("crash: random histories of {OPERATIONS} operations, PLUGCACHE_SEED {first} to {last}");
 }

@@ -113,6 +113,10 @@ impl World {
         self
     }
 
+    pub(super) fn durability(&self) -> Durability {
+        self.setup.durability
+    }
+
     /// Verbs so far.
     pub(super) fn verbs(&self) -> usize {
         self.trace_before.len() + self.process.steps()
@@ -275,7 +279,11 @@ impl World {
             Op::Forget(_) if self.is_behind => {}
             Op::Forget(key) => {
                 let keys: Vec<_> = self.model.keys().filter(|other| other.0 == key.0).collect();
-                keys.into_iter().for_each(|key| self.model.sure(key, None, durable));
+                for key in keys {
+                    // Where nothing was to be dropped nothing is written: what a lazy handle dropped stays lazy.
+                    let was_there = !before.allowed(key, After::Kill).contains(&None);
+                    self.model.sure(key, None, durable && was_there);
+                }
             }
             Op::Sync => self.model.synced(),
             _ => {}
