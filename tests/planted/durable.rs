@@ -41,7 +41,8 @@ fn i8_the_name_of_an_acknowledged_add_survives_a_power_cut() {
 #[test]
 fn i8_an_add_whose_sync_failed_is_not_acknowledged_by_the_next_one() {
     catches(Bug::SyncRetried, || {
-        for verb in 1..120 {
+        // Beyond the directories that a durable handle makes sure of.
+        for verb in 1..600 {
             let disk = with(&["a"]);
             let process = disk.process();
             let store = open_as(process.clone(), durable());
