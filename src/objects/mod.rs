@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// The modification time of every object: any later write moves it off, however coarse the clock.
+/// The modification time of every object: any later write moves its second off, however coarse the clock.
 const OBJECT_MTIME: Time = Time { sec: 1, nsec: 0 };
 /// How long a lease is waited for while somebody holds the object exclusively: removing takes microseconds.
 const LEASE_WAIT: Duration = Duration::from_millis(10);
@@ -159,10 +159,10 @@ impl Objects {
 
     /// Hashes the whole object, with its state taken before and after.
     pub(crate) fn verify(&self, digest: &ObjectDigest, lease: &mut Lease) -> Verified {
-        if self.access == Access::Append && lease.stat.mtime != OBJECT_MTIME {
-            // A copied store, say. Without the constant a write in the same tick of a coarse clock would not
-            // show; where it cannot be set the object is only trusted for this once.
-            let _ = lease.file.set_mtime(OBJECT_MTIME);
+        if self.access == Access::Append && lease.stat.mtime.sec != OBJECT_MTIME.sec {
+            // A copied store, say, or a foreign write. Without a time of ours a write in the same tick of a coarse
+            // clock would not show; where it cannot be set the object is only trusted for this once.
+            let _ = self.set_fresh_mtime(&lease.file);
         }
         for _ in 0..HASHES_MAX {
             let Ok(before) = lease.file.stat() else {
@@ -184,6 +184,13 @@ impl Objects {
         Verified::Unreadable
     }
 
+    /// Not the constant itself: whoever dies before it has hashed would leave wrong bytes under the very stamp
+    /// that was recorded for the right ones, if all that happened within one tick of a coarse clock.
+    fn set_fresh_mtime(&self, file: &File) -> io::Result<()> {
+        let nsec = u32::from_le_bytes(self.fs.random()?) % 999_999_999 + 1;
+        file.set_mtime(Time { nsec, ..OBJECT_MTIME })
+    }
+
     fn vouch(&self, digest: &ObjectDigest, stat: &Stat) -> Option<Stamp> {
         let stamp = self.stamp(stat)?;
         self.verified().insert(*digest, stamp);
@@ -192,10 +199,10 @@ impl Objects {
 
     /// 16 bytes that change with any write to the inode and with every boot.
     ///
-    /// `None`: nothing can be vouched, for the boot is not known, or the modification time is not the constant
+    /// `None`: nothing can be vouched, for the boot is not known, or the modification time is not one of ours
     /// (then a write in one tick of the clock might not show).
     fn stamp(&self, stat: &Stat) -> Option<Stamp> {
-        if stat.mtime != OBJECT_MTIME {
+        if stat.mtime.sec != OBJECT_MTIME.sec {
             return None;
         }
         let mut hash = Hasher::for_purpose("plugcache 2026-11-23 object stamp v1");

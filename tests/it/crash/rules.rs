@@ -262,3 +262,20 @@ fn an_add_that_was_killed_does_not_come_to_light_after_its_key_was_forgotten() {
         assert_eq!(found, [Ok(None), Ok(Some(4))], "{keep} bytes were written");
     }
 }
+
+/// On a coarse clock a foreign write need not show in `ctime`: the find that looks into it dies at each verb.
+#[test]
+fn an_object_written_to_within_the_tick_of_its_making_is_never_trusted_again() {
+    let start = disk_with_store();
+    start.set_clock_coarse(true);
+    assert_eq!(add(&store(&start.process()), (1, 0), 2), Some(true));
+    let made = super::check::files(&start).into_iter().find(|(_, bytes)| *bytes == super::content(2)[0].1);
+    start.overwrite(made.unwrap().0, 1, [9]);
+    for steps in 1..60 {
+        let disk = start.snapshot();
+        let process = disk.process();
+        process.kill_after(steps);
+        drop(open(&process, config(0, LAZY.durability)).map(|store| find(&store, 1)));
+        assert_eq!(find(&store(&disk.process()), 1), Ok(None), "the find before was killed after {steps}");
+    }
+}
