@@ -54,7 +54,12 @@ pub(crate) fn stream(setup: &Setup, verbs: &[String]) {
                 // Whether it went through does not matter: the key counts for nothing from here on.
                 let _ = store.forget(&sources(key).digest());
             }
-            1 if !setup.sync && store.sync().is_ok() => say("s"),
+            1 if !setup.sync => {
+                let synced = store.sync();
+                if synced.is_ok() {
+                    say("s");
+                }
+            }
             2 => drop(__sim::compact(&store)),
             3 => __sim::sweep(&store),
             4..7 => {
@@ -62,7 +67,7 @@ pub(crate) fn stream(setup: &Setup, verbs: &[String]) {
                 match find(&store, key) {
                     Found::Right => {}
                     // Only where the disk is gone or others evict; the oracle knows.
-                    Found::Nothing | Found::Unreadable => say(&format!("- {key} missed")),
+                    Found::Nothing => say(&format!("- {key} missed")),
                     Found::Wrong => say(&format!("! wrong bytes under {key}")),
                 }
             }
@@ -145,6 +150,13 @@ impl Stream {
     /// What it has said since this was called last.
     pub(crate) fn take_lines(&self) -> Vec<String> {
         std::mem::take(&mut self.lines.lock().unwrap())
+    }
+
+    /// It says nothing more: a call that it is in may still go on, and what that answers is never heard.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     }
 
     /// kill -9; then all that it has said since `take_lines`. It must have lived until now: a panic is not

@@ -41,26 +41,6 @@ use rustix::{
 use super::{Access, Kind, Lock, Map, Stat, Time, map};
 use resolve::Rel;
 
-#[allow(clippy::all, clippy::disallowed_methods)]
-fn tr(what: &str, fd: BorrowedFd<'_>, r: &str) {
-    use std::io::Write;
-    if std::env::args().nth(2).as_deref() != Some("stream") {
-        return;
-    }
-    let t = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    let l = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
-    let l = l.display().to_string();
-    let l = l.rsplit("/store").next().unwrap_or("").to_owned();
-    static F: std::sync::OnceLock<std::sync::Mutex<std::fs::File>> = std::sync::OnceLock::new();
-    let k: u64 = std::env::args().last().unwrap().parse::<u64>().unwrap_or(0);
-    let f = F.get_or_init(|| {
-        std::sync::Mutex::new(
-            std::fs::File::create(format!("/tmp/wt-real.scratch/sy.{k}.{}", std::process::id())).unwrap(),
-        )
-    });
-    let _ = writeln!(f.lock().unwrap(), "{t:.6} {what} {l} {r}");
-}
-
 mod host;
 mod limit;
 mod list;
@@ -132,9 +112,7 @@ impl Dir {
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (Rel::new(from)?.as_bytes(), Rel::new(to)?.as_bytes());
         let dir = &self.fd;
-        let r = retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE));
-        tr("rename", dir.as_fd(), &format!("{} {r:?}", String::from_utf8_lossy(to)));
-        Ok(r?)
+        Ok(retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE))?)
     }
 
     pub(super) fn unlink(&self, rel: &Path) -> io::Result<()> {
@@ -154,10 +132,7 @@ impl Dir {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        tr("fsync>", self.fd.as_fd(), "");
-        let r = fsync(&self.fd);
-        tr("fsync<", self.fd.as_fd(), &format!("{r:?}"));
-        Ok(r?)
+        Ok(fsync(&self.fd)?)
     }
 
     pub(super) fn sync_fs(&self) -> io::Result<()> {
@@ -190,9 +165,7 @@ impl File {
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         limit::check_write(self.fd.as_fd(), bytes.len())?;
-        let r = retry_on_intr(|| write(&self.fd, bytes));
-        tr("write", self.fd.as_fd(), &format!("{r:?}"));
-        Ok(r?)
+        Ok(retry_on_intr(|| write(&self.fd, bytes))?)
     }
 
     pub(super) fn set_mtime(&self, time: Time) -> io::Result<()> {
@@ -208,10 +181,7 @@ impl File {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        tr("fsync>", self.fd.as_fd(), "");
-        let r = fsync(&self.fd);
-        tr("fsync<", self.fd.as_fd(), &format!("{r:?}"));
-        Ok(r?)
+        Ok(fsync(&self.fd)?)
     }
 
     pub(super) fn try_lock(&self, lock: Lock) -> io::Result<bool> {
