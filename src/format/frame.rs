@@ -3,15 +3,18 @@
 //! A frame starts on a 64-byte boundary and fills whole slots:
 //!
 //! ```text
-//! 0   4  magic
+//! 0   2  magic
+//! 2   2  check: the low 16 bits of XXH3-64 of bytes 4 to 15, seeded by the file's seed
 //! 4   1  kind
 //! 5   1  flags, 0
 //! 6   2  payload length
-//! 8   8  XXH3-64 of bytes 0 to 7 and the payload, seeded by the file's seed
+//! 8   8  checksum: XXH3-64 of bytes 4 to 7 and the payload, seeded likewise
 //! 16     payload, then zeros to the end of the slot
 //! ```
 //!
-//! Pure: bytes in, frames out. The length is believed only after the checksum; zeros are part of the frame.
+//! Pure: bytes in, frames out. The length is believed only after the checksum; zeros are part of the frame. The
+//! check decides nothing but whether the checksum is worth computing: without it a log full of forged lengths
+//! would cost a hash of 64 KiB for each of its slots.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,7 +28,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 const PREFIX_BYTES: usize = 16;
 /// The longest payload.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - PREFIX_BYTES;
-const MAGIC: [u8; 4] = [0xF7, b'p', b'c', 0x01];
+const MAGIC: [u8; 2] = [0xF7, b'p'];
 /// The seed of a file's first frame, which tells the seed of all others.
 pub(crate) const HEADER_SEED: u64 = 0;
 
@@ -68,6 +71,17 @@ pub(crate) fn sum(bytes: &[u8], seed: u64) -> u64 {
     checksum(bytes, &[], seed)
 }
 
+/// Whether the checksum is worth computing.
+fn may_be_right(prefix: &[u8; PREFIX_BYTES], seed: u64) -> bool {
+    prefix[..2] == MAGIC && prefix[2..4] == check(prefix, seed)
+}
+
+/// What bytes 2 and 3 of a frame with this prefix must be.
+fn check(prefix: &[u8; PREFIX_BYTES], seed: u64) -> [u8; 2] {
+    let [low, high, ..] = sum(&prefix[4..], seed).to_le_bytes();
+    [low, high]
+}
+
 fn checksum(start: &[u8], payload: &[u8], seed: u64) -> u64 {
     let mut hash = Xxh3::with_seed(seed);
     hash.update(start);
@@ -89,11 +103,16 @@ pub(crate) fn encode(kind: Kind, payload: &[u8], seed: u64) -> Result<Vec<u8>, T
 pub(crate) fn encode_raw(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Result<Vec<u8>, TooLong> {
     let len = u16::try_from(payload.len()).ok().filter(|len| usize::from(*len) <= PAYLOAD_BYTES_MAX);
     let len = len.ok_or(TooLong)?;
+    let [short, long] = len.to_le_bytes();
+    let mut prefix = [0; PREFIX_BYTES];
+    prefix[..2].copy_from_slice(&MAGIC);
+    prefix[4..8].copy_from_slice(&[kind, flags, short, long]);
+    let sum = checksum(&prefix[4..8], payload, seed);
+    prefix[8..].copy_from_slice(&sum.to_le_bytes());
+    let check = check(&prefix, seed);
+    prefix[2..4].copy_from_slice(&check);
     let mut frame = Vec::with_capacity(framed_len(payload.len()));
-    frame.extend(MAGIC);
-    frame.extend([kind, flags]);
-    frame.extend(len.to_le_bytes());
-    frame.extend(checksum(&frame, payload, seed).to_le_bytes());
+    frame.extend(prefix);
     frame.extend(payload);
     frame.resize(framed_len(payload.len()), 0);
     Ok(frame)
@@ -102,7 +121,7 @@ pub(crate) fn encode_raw(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Resu
 /// The frame that starts at the first byte, if a right one does and all of it is there.
 pub(crate) fn decode(bytes: &[u8], seed: u64) -> Option<Frame<'_>> {
     let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>()?;
-    if prefix[..4] != MAGIC {
+    if !may_be_right(prefix, seed) {
         return None;
     }
     let len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
@@ -111,7 +130,7 @@ pub(crate) fn decode(bytes: &[u8], seed: u64) -> Option<Frame<'_>> {
         return None;
     }
     let (payload, padding) = rest[..whole - PREFIX_BYTES].split_at(len);
-    let right = prefix[8..] == checksum(&prefix[..8], payload, seed).to_le_bytes();
+    let right = prefix[8..] == checksum(&prefix[4..8], payload, seed).to_le_bytes();
     (right && padding.iter().all(|byte| *byte == 0)).then_some(Frame {
         kind: prefix[4],
         flags: prefix[5],
@@ -123,7 +142,7 @@ pub(crate) fn decode(bytes: &[u8], seed: u64) -> Option<Frame<'_>> {
 /// What a frame says of its length, right or wrong: for the planted bug alone.
 fn believed(bytes: &[u8]) -> usize {
     match bytes.first_chunk::<PREFIX_BYTES>() {
-        Some(prefix) if prefix[..4] == MAGIC => {
+        Some(prefix) if prefix[..2] == MAGIC => {
             framed_len(usize::from(u16::from_le_bytes([prefix[6], prefix[7]])))
         }
         _ => SLOT_BYTES,
@@ -225,6 +244,17 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(decode(&bytes[..len], 7), None, "{len} bytes");
         }
+    }
+
+    #[test]
+    fn of_prefixes_made_without_the_seed_one_in_65536_is_worth_a_checksum() {
+        let forged = (0..1u64 << 20).filter(|number| {
+            let mut prefix = [0; PREFIX_BYTES];
+            prefix[..8].copy_from_slice(&[MAGIC[0], MAGIC[1], 0, 0, Kind::Put as u8, 0, 0xF0, 0xFF]);
+            prefix[8..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+            may_be_right(&prefix, 7)
+        });
+        assert!((1..64).contains(&forged.count()));
     }
 
     #[test]

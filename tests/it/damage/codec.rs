@@ -10,13 +10,14 @@ const SLOT: usize = 64;
 pub(crate) const PUT: u8 = 2;
 pub(crate) const SEAL: u8 = 5;
 
-/// A frame by the description: magic, kind, flags, length, checksum, payload, zeros to the end of the slot.
+/// A frame by the description: magic, check, kind, flags, length, checksum, payload, zeros to the end of the slot.
 pub(crate) fn frame(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Vec<u8> {
-    let mut frame = vec![0xF7, b'p', b'c', 1, kind, flags];
-    frame.extend(u16::try_from(payload.len()).unwrap().to_le_bytes());
-    let summed = [&frame[..], payload].concat();
-    frame.extend(xxh3_64_with_seed(&summed, seed).to_le_bytes());
-    frame.extend(payload);
+    let len = u16::try_from(payload.len()).unwrap().to_le_bytes();
+    let start = [kind, flags, len[0], len[1]];
+    let checksum = xxh3_64_with_seed(&[&start, payload].concat(), seed).to_le_bytes();
+    let checked = [&start[..], &checksum].concat();
+    let check = xxh3_64_with_seed(&checked, seed).to_le_bytes();
+    let mut frame = [&[0xF7, b'p'], &check[..2], &checked, payload].concat();
     frame.resize(frame.len().next_multiple_of(SLOT), 0);
     frame
 }
@@ -38,7 +39,7 @@ pub(crate) fn seed_of(file: &[u8]) -> u64 {
 pub(crate) fn frames(file: &[u8]) -> Vec<(usize, u8, &[u8])> {
     let mut frames = Vec::new();
     let mut at = 0;
-    while at < file.len() && file[at..at + 4] == [0xF7, b'p', b'c', 1] {
+    while at < file.len() && file[at..at + 2] == [0xF7, b'p'] {
         let len = usize::from(u16::from_le_bytes([file[at + 6], file[at + 7]]));
         frames.push((at, file[at + 4], &file[at + 16..at + 16 + len]));
         at = (at + 16 + len).next_multiple_of(SLOT);

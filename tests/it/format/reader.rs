@@ -30,7 +30,8 @@ pub(crate) struct Frame {
 /// R1: the frame that starts here, if a right one does.
 pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u64) -> Option<Frame> {
     let prefix = bytes.get(at..at + 16)?;
-    if prefix[..4] != [0xF7, 0x70, 0x63, 0x01] {
+    let check = xxh3_64_with_seed(&prefix[4..], seed).to_le_bytes();
+    if prefix[..2] != [0xF7, 0x70] || prefix[2..4] != check[..2] {
         return None;
     }
     let payload_len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
@@ -41,7 +42,7 @@ pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u64) -> Option<Frame> {
     let whole = bytes.get(at..at + len)?;
     let (payload, padding) = whole[16..].split_at(payload_len);
     let checksum = u64::from_le_bytes(prefix[8..16].try_into().unwrap());
-    let right = checksum == xxh3_64_with_seed(&[&prefix[..8], payload].concat(), seed)
+    let right = checksum == xxh3_64_with_seed(&[&prefix[4..8], payload].concat(), seed)
         && padding.iter().all(|byte| *byte == 0);
     right.then(|| Frame { at, kind: prefix[4], flags: prefix[5], checksum, payload: payload.into(), len })
 }
