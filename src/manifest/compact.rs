@@ -82,7 +82,9 @@ impl Manifest {
         if !self.publish(name, &bytes)? {
             return Ok(Compacted::Not);
         }
-        own.sync().map_err(Trouble::of("sync", ".".as_ref()))?;
+        own.sync()
+            .map_err(Trouble::of("sync", ".".as_ref()))
+            .inspect_err(|_| self.leave_up_to(next, state))?;
         unlink_inputs(own, &listed, name)?;
         Ok(Compacted::Yes)
     }

@@ -207,6 +207,21 @@ impl Log {
     }
 }
 
+/// Appends a SEAL to a log that may have one already, so that the next sync of it writes one.
+pub(crate) fn seal_again(dir: &Dir, number: u64) -> Result<(), Trouble> {
+    match Log::open(dir, number, Access::Append) {
+        Ok(Opened::Log(mut log)) => {
+            // What stands behind a SEAL is not read: where the file ends is asked for.
+            let stat = log.file.stat().map_err(|error| Trouble::of("examine", &log.path())(error))?;
+            log.end_seen = stat.len;
+            log.append(&Record::Seal).map(|_| ())
+        }
+        Ok(Opened::BadHeader | Opened::Foreign) => Ok(()),
+        Err(trouble) if trouble.source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(trouble) => Err(trouble),
+    }
+}
+
 /// Reads the first slot, as much as there is of it. A reading that came back short must not pass for a header
 /// that is short: the log would be taken for closed while others append to it.
 fn read_slot(file: &File, slot: &mut [u8; SLOT_BYTES]) -> io::Result<usize> {

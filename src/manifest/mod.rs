@@ -44,6 +44,9 @@ const LOG_BYTES_FULL: u64 = 8 << 20;
 /// How often an append is repeated that came behind a SEAL or off a slot. Each repetition needs somebody to
 /// rotate, or to die inside a write, in the few microseconds between reading and appending.
 const APPENDS_MAX: usize = 64;
+/// How many logs a handle leaves behind because syncs fail. On a disk on which every sync fails it stores nothing
+/// from then on, and fills `v1` with no more logs.
+const LEFT_MAX: usize = 16;
 
 /// What an append, a forget or a compaction met.
 #[derive(Debug)]
@@ -103,6 +106,11 @@ struct State {
     window: Vec<u8>,
     /// The log whose name, and whose predecessors' SEALs, this handle has made durable.
     settled: Option<u64>,
+    /// A sync failed when this was the highest log: what it has lost of the logs up to this one, a later sync
+    /// that succeeds will not write. See [`Manifest::leave_unsynced`].
+    unsynced: Option<u64>,
+    /// How many times in a row logs were left behind like this.
+    left: usize,
 }
 
 /// What the append left behind.
@@ -123,7 +131,7 @@ impl Manifest {
     ) -> Result<Manifest, NoView> {
         let mut window = Vec::new();
         let view = View::load(&dir, access, &mut window)?;
-        let state = Mutex::new(State { view, window, settled: None });
+        let state = Mutex::new(State { view, window, settled: None, unsynced: None, left: 0 });
         Ok(Manifest { fs: fs.clone(), dir, access, durability, state })
     }
 
@@ -188,6 +196,7 @@ impl Manifest {
     pub(crate) fn append(&self, record: &Record) -> Result<Grown, Refused> {
         let mut state = self.state();
         for _ in 0..APPENDS_MAX {
+            self.leave_unsynced(&mut state)?;
             self.refresh_state(&mut state)?;
             if !self.open_log_is_last(&mut state)? {
                 continue;
@@ -221,7 +230,7 @@ impl Manifest {
 
     /// Whether the record stands where readers see it: on a slot, before any SEAL, in a log that has a name.
     fn append_once(&self, state: &mut State, record: &Record) -> Result<bool, Refused> {
-        let State { view, window, settled } = state;
+        let State { view, window, .. } = state;
         let Some(log) = &mut view.current else {
             return Ok(false);
         };
@@ -238,13 +247,47 @@ impl Manifest {
             return self.judge_unlinked(state, number).map(|()| found);
         }
         if found && self.durability == Durability::Sync {
-            log.sync()?;
-            if *settled != Some(log.number) {
-                self.settle(&view.names, log.number)?;
-                *settled = Some(log.number);
-            }
+            let (synced, number) = (log.sync(), log.number);
+            let synced = synced.and_then(|()| self.settle(state, number));
+            synced.inspect_err(|_| self.leave_up_to(state.view.highest(), state))?;
         }
         Ok(found)
+    }
+
+    /// A sync of the whole file system failed: nothing that is in the logs counts as durable.
+    pub(crate) fn distrust(&self) {
+        let mut state = self.state();
+        self.leave_up_to(state.view.highest(), &mut state);
+    }
+
+    /// A sync has failed, and this is the highest log there was.
+    fn leave_up_to(&self, last: u64, state: &mut State) {
+        state.settled = None;
+        state.unsynced = state.unsynced.max(Some(last));
+        // Now, so that other processes leave them too; what fails is done before the next append.
+        let _ = self.leave_unsynced(state);
+    }
+
+    /// After a failed sync nobody may rely on a later one that succeeds without the bytes and names which that
+    /// one has lost. So every log there was gets a SEAL (another one, if need be: bytes that the next sync does
+    /// write), and whoever appends next makes a new log, with a name that no sync has failed for.
+    fn leave_unsynced(&self, state: &mut State) -> Result<(), Refused> {
+        let Some(last) = state.unsynced else {
+            return Ok(());
+        };
+        if state.left >= LEFT_MAX {
+            let error = io::Error::other("syncs have failed again and again");
+            return Err(Trouble::of("sync", ".".as_ref())(error).into());
+        }
+        for name in view::names_in(&self.dir)? {
+            match name {
+                ManifestName::Log(number) if number <= last => log::seal_again(&self.dir, number)?,
+                _ => {}
+            }
+        }
+        state.unsynced = None;
+        state.left += 1;
+        Ok(())
     }
 
     /// A log that lost its name was compacted, or the store was deleted. A segment that replaces it holds, durably,
@@ -257,8 +300,12 @@ impl Manifest {
 
     /// Makes durable what an entry in log `number` rests on: the log's name, and the SEALs below, without which
     /// a reader after a power cut would follow a lower log and not come here.
-    fn settle(&self, names: &[ManifestName], number: u64) -> Result<(), Trouble> {
-        let lower = names.iter().filter(|name| matches!(name, ManifestName::Log(n) if *n < number));
+    fn settle(&self, state: &mut State, number: u64) -> Result<(), Trouble> {
+        if state.settled == Some(number) {
+            return Ok(());
+        }
+        let names = state.view.names.iter();
+        let lower = names.filter(|name| matches!(name, ManifestName::Log(n) if *n < number));
         for path in lower.map(|name| name.path()) {
             let file = match self.dir.open(&path, Access::Read) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -266,7 +313,10 @@ impl Manifest {
             };
             file.sync().map_err(Trouble::of("sync", &path))?;
         }
-        self.dir.sync().map_err(Trouble::of("sync", ".".as_ref()))
+        self.dir.sync().map_err(Trouble::of("sync", ".".as_ref()))?;
+        state.settled = Some(number);
+        state.left = 0;
+        Ok(())
     }
 
     /// Makes log `number` with its header in staging, and gives it its name, complete. That the name is taken

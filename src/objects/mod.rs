@@ -7,7 +7,11 @@
 mod remove;
 mod stage;
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    time::Duration,
+};
 
 pub(crate) use self::{
     remove::{Disposal, Removed},
@@ -51,6 +55,9 @@ pub(crate) struct Objects {
     verified: Mutex<HashMap<ObjectDigest, Stamp>>,
     /// The file system said that it shares no blocks: not asked again.
     cannot_clone: AtomicBool,
+    /// First bytes of the digests of which this handle takes no object for durable that was there before: a sync
+    /// of it or of its directory has failed, and a later one may succeed without what that one has lost.
+    unsynced: Mutex<HashSet<u8>>,
 }
 
 /// An open object under a shared lock: while it lives nobody removes the file. Ends when it is dropped.
@@ -104,7 +111,17 @@ impl Objects {
             boot,
             verified: Mutex::default(),
             cannot_clone: AtomicBool::new(false),
+            unsynced: Mutex::default(),
         }
+    }
+
+    /// A sync of the whole file system failed: from now on no object that is there counts as durable.
+    pub(crate) fn distrust(&self) {
+        self.unsynced().extend(0..=u8::MAX);
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, HashSet<u8>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens an object and leases it. Three system calls: open, lock, stat.

@@ -49,6 +49,9 @@ pub(crate) enum Unpublished {
         problem: String,
     },
     Trouble(Trouble),
+    /// It has its name, but that could not be made durable: remove it, unless somebody uses it. A later sync may
+    /// succeed without this name, and whoever finds it there would rely on it.
+    Unsynced(ObjectDigest, Trouble),
     /// The name is held by something that cannot be judged or removed now.
     Busy,
 }
@@ -207,21 +210,21 @@ impl Objects {
             match self.dir.with_parent(&shard, || self.dir.rename(&staged.name.path, &name)) {
                 Ok(()) => {
                     staged.name.is_published = true;
-                    return self.published(staged, &shard);
+                    return self.published(staged);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Trouble::of("publish", &name)(error).into()),
             }
             if let Some(lease) = self.keep_existing(&staged, known)? {
-                return self.kept(&staged, lease, &shard);
+                return self.kept(&staged, lease);
             }
         }
         Err(Unpublished::Busy)
     }
 
-    fn published(&self, staged: Staged, shard: &Path) -> Result<Published, Unpublished> {
+    fn published(&self, staged: Staged) -> Result<Published, Unpublished> {
         let name = layout::object(&staged.digest);
-        self.sync_dir(shard)?;
+        self.sync_dir(&staged.digest).map_err(|trouble| Unpublished::Unsynced(staged.digest, trouble))?;
         let stat = staged.file.stat().map_err(Trouble::of("examine", &name))?;
         let stamp = self.vouch(&staged.digest, &stat).unwrap_or_default();
         let lease = Lease { file: staged.file, stat };
@@ -265,7 +268,7 @@ impl Objects {
         }
     }
 
-    fn kept(&self, staged: &Staged, mut lease: Lease, shard: &Path) -> Result<Published, Unpublished> {
+    fn kept(&self, staged: &Staged, mut lease: Lease) -> Result<Published, Unpublished> {
         let name = layout::object(&staged.digest);
         if staged.executable && lease.stat.mode & 0o111 == 0 {
             // Changes ctime: whoever vouched for it hashes it once more.
@@ -274,19 +277,37 @@ impl Objects {
         }
         if self.durability == Durability::Sync {
             // It may have been published without a sync.
-            lease.file.sync().map_err(Trouble::of("sync", &name))?;
+            self.sync_kept(&lease, &staged.digest)?;
         }
-        self.sync_dir(shard)?;
         let stamp = self.stamp(&lease.stat).unwrap_or_default();
         Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
     }
 
-    fn sync_dir(&self, dir: &Path) -> Result<(), Trouble> {
+    fn sync_kept(&self, lease: &Lease, digest: &ObjectDigest) -> Result<(), Trouble> {
+        let name = layout::object(digest);
+        if self.unsynced().contains(&digest.as_bytes()[0]) {
+            let error = io::Error::other("an earlier sync of it or of its directory failed");
+            return Err(Trouble::of("sync", &name)(error));
+        }
+        self.noted(digest, lease.file.sync()).map_err(Trouble::of("sync", &name))?;
+        self.sync_dir(digest)
+    }
+
+    /// Makes the name of an object durable.
+    fn sync_dir(&self, digest: &ObjectDigest) -> Result<(), Trouble> {
         if self.durability == Durability::Lazy || planted::is(Bug::DirNotSynced) {
             return Ok(());
         }
-        let open = self.dir.open_dir(dir).map_err(Trouble::of("open", dir))?;
-        open.sync().map_err(Trouble::of("sync", dir))
+        let shard = layout::shard(digest.as_bytes()[0]);
+        let open = self.dir.open_dir(&shard).map_err(Trouble::of("open", &shard))?;
+        self.noted(digest, open.sync()).map_err(Trouble::of("sync", &shard))
+    }
+
+    fn noted(&self, digest: &ObjectDigest, synced: io::Result<()>) -> io::Result<()> {
+        if synced.is_err() {
+            self.unsynced().insert(digest.as_bytes()[0]);
+        }
+        synced
     }
 
     /// Whether the name leads to this very inode.

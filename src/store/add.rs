@@ -230,7 +230,7 @@ impl Inner {
             .map(|(name, owned)| {
                 let staged = root.objects.stage(&owned.content());
                 let published = staged.and_then(|staged| root.objects.publish(staged, &known));
-                published.map_err(|why| not_added(name, why))
+                published.map_err(|why| self.not_added(root, name, why))
             })
             .collect()
     }
@@ -240,7 +240,22 @@ impl Inner {
         let bytes = details.to_bytes();
         let staged = root.objects.stage(&Content::Bytes(&bytes));
         let published = staged.and_then(|staged| root.objects.publish(staged, &[]));
-        published.map_err(|why| not_added(OsStr::new("details"), why))
+        published.map_err(|why| self.not_added(root, OsStr::new("details"), why))
+    }
+
+    fn not_added(&self, root: &Root, name: &OsStr, why: Unpublished) -> NotAdded {
+        match why {
+            Unpublished::BadContent { path, problem } => NotAdded::NoOutput(NoOutput {
+                name: name.to_owned(),
+                problem: format!("{}: {problem}", path.display()),
+            }),
+            Unpublished::Trouble(trouble) => NotAdded::Skipped(trouble.into()),
+            Unpublished::Unsynced(digest, trouble) => {
+                self.sweep(root).remove_unless_named(&digest, None);
+                NotAdded::Skipped(trouble.into())
+            }
+            Unpublished::Busy => NotAdded::Skipped(Skip::Busy),
+        }
     }
 
     fn put(
@@ -357,17 +372,6 @@ fn record_of(name: &[u8], published: &Published) -> OutputRecord {
         len: published.lease.len(),
         executable: published.executable,
         stamp: published.stamp,
-    }
-}
-
-fn not_added(name: &OsStr, why: Unpublished) -> NotAdded {
-    match why {
-        Unpublished::BadContent { path, problem } => NotAdded::NoOutput(NoOutput {
-            name: name.to_owned(),
-            problem: format!("{}: {problem}", path.display()),
-        }),
-        Unpublished::Trouble(trouble) => NotAdded::Skipped(trouble.into()),
-        Unpublished::Busy => NotAdded::Skipped(Skip::Busy),
     }
 }
 

@@ -225,6 +225,11 @@ impl Store {
     ///
     /// One `syncfs` for all of it, so many lazy adds and one `sync` are much cheaper than
     /// [`Durability::Sync`](crate::Durability::Sync).
+    ///
+    /// # Errors
+    /// What returned before may be lost in a power cut. A failed sync is final: this handle answers every later
+    /// call with an error too, for the system may then succeed without what the failed one has lost. Add again
+    /// what matters, through a handle opened anew.
     pub fn sync(&self) -> Result<(), StoreError> {
         match self.0.root_or_disabled()? {
             Some(root) => root.sync().map_err(StoreError::from),

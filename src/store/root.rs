@@ -31,6 +31,9 @@ pub(super) struct Root {
     pub(super) objects: Objects,
     pub(super) manifest: Manifest,
     is_tree_durable: AtomicBool,
+    /// A sync of the directories, or of the whole file system, has failed: a later one may succeed without what
+    /// that one has lost, so this handle calls nothing durable any more that rests on it.
+    has_lost: AtomicBool,
 }
 
 impl Root {
@@ -76,7 +79,8 @@ impl Root {
         })?;
         let boot = config.boot_id().or_else(|| fs.boot_id());
         let objects = Objects::new(fs, dir.clone(), access, config.durability(), boot);
-        Ok(Arc::new(Root { path, dir, access, objects, manifest, is_tree_durable: AtomicBool::new(false) }))
+        let (is_tree_durable, has_lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Arc::new(Root { path, dir, access, objects, manifest, is_tree_durable, has_lost }))
     }
 
     /// Makes durable what every entry rests on: the names of the directories from `/` to the shards. A handle
@@ -85,14 +89,16 @@ impl Root {
     fn sync_tree(&self, fs: &Fs) -> Result<(), Trouble> {
         make_tree(&self.dir)?;
         let objects = Path::new(layout::OBJECTS);
-        let opened = self.dir.open_dir(objects).map_err(Trouble::of("open", objects))?;
-        opened.sync().map_err(Trouble::of("sync", objects))?;
+        let mut dirs = vec![(objects, self.dir.open_dir(objects).map_err(Trouble::of("open", objects))?)];
         for path in self.path.ancestors() {
             match fs.open_root(path) {
                 // Not ours to read, so not made by a store.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                opened => opened.and_then(|dir| dir.sync()).map_err(Trouble::of("sync", path))?,
+                opened => dirs.push((path, opened.map_err(Trouble::of("open", path))?)),
             }
+        }
+        for (path, dir) in dirs {
+            self.noted(dir.sync()).map_err(Trouble::of("sync", path))?;
         }
         Ok(())
     }
@@ -103,6 +109,7 @@ impl Root {
             return Err(Skip::ReadOnly);
         }
         if config.durability() == Durability::Sync && !self.is_tree_durable.load(Ordering::Acquire) {
+            self.check_lost()?;
             self.sync_tree(fs)?;
             self.is_tree_durable.store(true, Ordering::Release);
         }
@@ -128,7 +135,28 @@ impl Root {
 
     /// Everything on this file system reaches the disk.
     pub(super) fn sync(&self) -> Result<(), Trouble> {
-        self.dir.sync_fs().map_err(Trouble::of("sync", &self.path))
+        self.check_lost()?;
+        let synced = self.noted(self.dir.sync_fs());
+        if synced.is_err() {
+            self.objects.distrust();
+            self.manifest.distrust();
+        }
+        synced.map_err(Trouble::of("sync", &self.path))
+    }
+
+    fn noted(&self, synced: io::Result<()>) -> io::Result<()> {
+        if synced.is_err() {
+            self.has_lost.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn check_lost(&self) -> Result<(), Trouble> {
+        if self.has_lost.load(Ordering::Acquire) {
+            let error = io::Error::other("an earlier sync failed, and what it lost no later one brings back");
+            return Err(Trouble::of("sync", &self.path)(error));
+        }
+        Ok(())
     }
 }
 

@@ -196,13 +196,18 @@ impl Sweep<'_> {
     /// Removes the objects that only this entry names, although it still does: its next find is a miss.
     fn remove_now(&self, put: &Put) {
         for Unnamed { object, .. } in objects_of(put) {
-            let mut still = |_: &Stat| {
-                let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
-                read && !self.named(Some(put.put_id)).contains_key(&object)
-            };
-            // What cannot be removed leaves the disk as full as it was.
-            let _ = self.objects.remove(&ObjectDigest::from_bytes(object), Disposal::Unlink, &mut still);
+            self.remove_unless_named(&ObjectDigest::from_bytes(object), Some(put.put_id));
         }
+    }
+
+    /// Removes an object, old or young, that no entry (but `except`) names and nobody leases. What cannot be
+    /// removed stays as it was.
+    pub(crate) fn remove_unless_named(&self, digest: &ObjectDigest, except: Option<PutId>) {
+        let mut still = |_: &Stat| {
+            let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
+            read && !self.named(except).contains_key(digest.as_bytes())
+        };
+        let _ = self.objects.remove(digest, Disposal::Unlink, &mut still);
     }
 
     /// The objects that entries (but `except`) name, with their lengths.
