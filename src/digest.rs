@@ -91,7 +91,7 @@ impl ObjectDigest {
 }
 
 /// BLAKE3, fed piece by piece.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hasher(blake3::Hasher);
 
 impl Hasher {
@@ -129,9 +129,18 @@ impl Hasher {
 
 /// Lower-case hexadecimal digits of any bytes.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+/// Appends what [`to_hex`] gives.
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
 }
 
 /// The inverse of [`to_hex`] for exactly `N` bytes; upper case is refused: one spelling per value.

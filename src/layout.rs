@@ -16,7 +16,7 @@
 
 use std::{ffi::OsStr, path::PathBuf};
 
-use crate::digest::{ObjectDigest, from_hex, to_hex};
+use crate::digest::{ObjectDigest, from_hex, push_hex, to_hex};
 
 /// The directory of this format's major version, below the root.
 pub(crate) const MAJOR: &str = "v1";
@@ -41,7 +41,14 @@ pub(crate) fn shard(first: u8) -> PathBuf {
 
 pub(crate) fn object(digest: &ObjectDigest) -> PathBuf {
     let bytes = digest.as_bytes();
-    format!("{OBJECTS}/{}/{}", to_hex(&bytes[..1]), to_hex(&bytes[1..])).into()
+    // Every find spells one: a single allocation.
+    let mut path = String::with_capacity(OBJECTS.len() + 2 * bytes.len() + 2);
+    path.push_str(OBJECTS);
+    path.push('/');
+    push_hex(&mut path, &bytes[..1]);
+    path.push('/');
+    push_hex(&mut path, &bytes[1..]);
+    path.into()
 }
 
 pub(crate) fn staged(token: Token) -> PathBuf {

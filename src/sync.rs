@@ -6,7 +6,7 @@ pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, RwLock, atomic},
     thread_local,
 };
-pub(crate) use std::sync::{Arc, OnceLock, PoisonError};
+pub(crate) use std::sync::{Arc, OnceLock, PoisonError, Weak};
 #[cfg(not(shuttle))]
 pub(crate) use std::{
     sync::{Mutex, MutexGuard, RwLock, atomic},

@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::frame::{self, Frame, Kind, TooLong};
+use super::{
+    frame::{self, Frame, Kind, TooLong},
+    skim::{self, Skimmed},
+};
 
 /// The name of one PUT, random, so that a DROP or TOUCH can never hit a later one (I9).
 pub(crate) type PutId = u64;
@@ -217,6 +220,15 @@ pub(crate) enum Record {
     Footer(Footer),
 }
 
+/// What a frame says, as far as a reader of a log must know it at once.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// Its payload passed [`skim::put`], and so decodes.
+    Put(Skimmed),
+    /// Any other.
+    Record(Record),
+}
+
 /// The checksum is right but this version does not know what the frame says: a later one wrote it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unknown;
@@ -246,6 +258,14 @@ impl Record {
         frame::encode(self.kind(), &payload, seed)
     }
 
+    /// A PUT is only walked through: most are never asked for.
+    pub(crate) fn skim(frame: &Frame<'_>) -> Result<Said, Unknown> {
+        if frame.flags == 0 && Kind::of(frame.kind) == Some(Kind::Put) {
+            return skim::put(frame.payload).map(Said::Put);
+        }
+        Record::of_frame(frame).map(Said::Record)
+    }
+
     pub(crate) fn of_frame(frame: &Frame<'_>) -> Result<Record, Unknown> {
         if frame.flags != 0 {
             return Err(Unknown);
@@ -272,6 +292,16 @@ impl Details {
 }
 
 impl Put {
+    /// Of a payload that passed [`skim::put`].
+    pub(crate) fn of_payload(payload: &[u8]) -> Result<Put, Unknown> {
+        postcard::from_bytes(payload).map_err(|_| Unknown)
+    }
+
+    /// How many bytes its frame fills.
+    pub(crate) fn framed_len(&self) -> usize {
+        frame::framed_len(bytes_of(self).len())
+    }
+
     /// What a later PUT of the same replaces.
     pub(crate) fn identity(&self) -> ([u8; 32], [u8; 32], [u8; 16]) {
         (self.source, self.exec, self.discovered_id)

@@ -1,7 +1,6 @@
 //! Mapped files: the only user of `memmap2`, and so the only `unsafe` of `fs`.
 //!
-//! For `os` alone. Read-only maps (I11), for scattered access: a lookup touches a slot of the index and a frame,
-//! and read-ahead around them would be wasted.
+//! For `os` alone. Read-only maps (I11).
 #![expect(unsafe_code, reason = "mapping a file is unsafe: another process can change the bytes")]
 
 use std::{
@@ -12,6 +11,8 @@ use std::{
 
 use memmap2::{Advice, Mmap, MmapOptions};
 
+use super::Pattern;
+
 /// The first bytes of a file, mapped read-only.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -20,15 +21,17 @@ pub(crate) struct Map {
 
 impl Map {
     /// Maps `len` bytes. The caller has seen that the file is that long: pages behind its end are SIGBUS.
-    pub(super) fn new(file: BorrowedFd<'_>, len: u64) -> io::Result<Self> {
+    pub(super) fn new(file: BorrowedFd<'_>, len: u64, pattern: Pattern) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         // SAFETY: stands on I11 and I2: no process of ours shortens a store file or maps one writable, and a file
         // that gets mapped is complete and is never written again; whoever maps one reads only checksummed frames
         // and copies out of them. What a foreign process of the same user may do to the file, the README lists
         // under "not promised".
         let bytes = unsafe { MmapOptions::new().len(len).map(file.as_raw_fd())? };
-        // Only a hint: without it the kernel reads ahead, and every answer stays the same.
-        let _ = bytes.advise(Advice::Random);
+        if pattern == Pattern::Scattered {
+            // Only a hint: without it the kernel reads ahead, and every answer stays the same.
+            let _ = bytes.advise(Advice::Random);
+        }
         Ok(Self { bytes })
     }
 }

@@ -61,6 +61,15 @@ pub(crate) struct Stat {
     pub(crate) ctime: Time,
 }
 
+/// How a map will be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// From one end to the other, or nobody knows.
+    Through,
+    /// A slot here and a frame there: reading ahead around them would be wasted.
+    Scattered,
+}
+
 impl Stat {
     /// Whether both describe the same inode.
     pub(crate) fn same_inode(&self, other: &Stat) -> bool {
@@ -393,8 +402,8 @@ impl File {
     }
 
     /// Maps `len` bytes read-only, for scattered access (`MADV_RANDOM`).
-    pub(crate) fn map(&self, len: u64) -> io::Result<Map> {
-        forward!(self, File, file => file.map(len))
+    pub(crate) fn map(&self, len: u64, pattern: Pattern) -> io::Result<Map> {
+        forward!(self, File, file => file.map(len, pattern))
     }
 
     /// A standard file of the same inode, for hosts: read-only, with an open file description (and so a cursor)

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Access, Ancestors, Kind, Lock, Map, Stat, Time};
+use super::{Access, Ancestors, Kind, Lock, Map, Pattern, Stat, Time};
 
 /// Nobody: the number that no system gives to a user.
 const NO_USER: u32 = u32::MAX;
@@ -212,7 +212,7 @@ impl File {
     }
 
     /// A copy in place of a map: the same bytes, and they stay what they are.
-    pub(super) fn map(&self, len: u64) -> io::Result<Map> {
+    pub(super) fn map(&self, len: u64, _: Pattern) -> io::Result<Map> {
         // The length is believed only after a look: it decides how much memory is asked for.
         if len > self.stat()?.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -337,8 +337,8 @@ mod tests {
         assert_eq!(&buf, b"0123");
         assert_eq!(file.stat().unwrap(), stat_source(&path).unwrap());
         assert_eq!(file.stat().unwrap().len, 10);
-        assert_eq!(&*file.map(10).unwrap(), b"0123456789");
-        assert_eq!(file.map(11).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(&*file.map(10, Pattern::Through).unwrap(), b"0123456789");
+        assert_eq!(file.map(11, Pattern::Through).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::{
 use crate::{
     error::Trouble,
     format::{
-        frame::{self, FRAME_BYTES_MAX, SLOT_BYTES},
-        record::{FileKind, Header, Record},
+        frame::{self, FRAME_BYTES_MAX, Frame, SLOT_BYTES},
+        record::{FileKind, Header, Record, Said},
     },
     fs::{self, Access, Dir, File, Kind},
     layout::ManifestName,
@@ -25,6 +25,8 @@ pub(crate) const LOG_BYTES_MAX: u64 = 64 << 20;
 /// One reading takes a whole window: two of the longest frames and one slot, so that a frame that begins in
 /// the first half of a full window is wholly in it.
 const WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX + SLOT_BYTES;
+/// What is asked for at first, and by whoever only looks for news: a few entries.
+const GLANCE_BYTES: usize = 4096;
 
 /// Fills the slot in which somebody died while writing. Not zeros: a frame that lacked nothing but its last zeros
 /// would become whole by them, long after whoever wrote it was killed, and perhaps after its key was forgotten.
@@ -56,10 +58,10 @@ pub(crate) struct Log {
     end_seen: u64,
 }
 
-/// A record and the frame that carried it.
+/// A frame that was read, and what it says.
 pub(crate) struct Read<'a> {
-    pub(crate) record: Record,
-    pub(crate) bytes: &'a [u8],
+    pub(crate) said: Said,
+    pub(crate) frame: Frame<'a>,
 }
 
 impl Log {
@@ -118,14 +120,27 @@ impl Log {
         window: &mut Vec<u8>,
         take: &mut dyn FnMut(Read<'_>),
     ) -> Result<(), Trouble> {
-        window.resize(WINDOW_BYTES, 0);
+        let mut bytes = GLANCE_BYTES;
         while !self.sealed {
-            let len = self.read_window(window).map_err(|error| Trouble::of("read", &self.path())(error))?;
+            if window.len() < bytes {
+                window.resize(bytes, 0);
+            }
+            let len = self.read_window(&mut window[..bytes]);
+            let len = len.map_err(|error| Trouble::of("read", &self.path())(error))?;
+            if len == bytes && bytes < WINDOW_BYTES {
+                // More than a glance shows; a frame may be longer than that.
+                bytes = WINDOW_BYTES;
+                continue;
+            }
             self.end_seen = self.known_end + len as u64;
             self.take_window(&window[..len], take);
-            if len < WINDOW_BYTES {
+            if len < bytes {
                 break;
             }
+        }
+        if bytes > GLANCE_BYTES {
+            // Seldom needed again.
+            *window = Vec::new();
         }
         Ok(())
     }
@@ -154,13 +169,13 @@ impl Log {
                 self.sealed = true;
                 break;
             }
-            match Record::of_frame(&frame) {
-                Ok(Record::Seal) if planted::is(Bug::SealIgnored) => {}
-                Ok(Record::Seal) => {
+            match Record::skim(&frame) {
+                Ok(Said::Record(Record::Seal)) if planted::is(Bug::SealIgnored) => {}
+                Ok(Said::Record(Record::Seal)) => {
                     self.sealed = true;
                     break;
                 }
-                Ok(record) => take(Read { record, bytes: frame.bytes }),
+                Ok(said) => take(Read { said, frame }),
                 Err(_) => self.unknown = true,
             }
         }

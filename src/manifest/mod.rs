@@ -239,8 +239,8 @@ impl Manifest {
         };
         let mut found = planted::is(Bug::PutNotReadBack);
         log.read_to_end(window, &mut |read: Read<'_>| {
-            found |= read.bytes == frame;
-            view.table.apply(read.record);
+            found |= read.frame.bytes == frame;
+            view.table.apply(read.said, read.frame.payload);
         })?;
         if log.is_deleted()? {
             let number = log.number;

@@ -21,7 +21,7 @@ use crate::{
         frame::{self, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, TooLong},
         record::{FileKind, Footer, Header, Put, Record},
     },
-    fs::{self, Access, Dir, Kind, Map},
+    fs::{self, Access, Dir, Kind, Map, Pattern},
     layout::ManifestName,
     sync::{
         Arc, Mutex, PoisonError,
@@ -85,7 +85,7 @@ impl Segment {
         if stat.kind != Kind::File || stat.len < (SLOT_BYTES + FOOTER_BYTES) as u64 {
             return Ok(Opened::Damaged);
         }
-        let map = file.map(stat.len).map_err(Trouble::of("map", &path))?;
+        let map = file.map(stat.len, Pattern::Scattered).map_err(Trouble::of("map", &path))?;
         let header = match header_of(&map[..SLOT_BYTES], FileKind::Segment) {
             HeaderRead::Right(header) => header,
             HeaderRead::Bad => return Ok(Opened::Damaged),

@@ -3,29 +3,63 @@
 //! Pure: records in, entries out. The order of the records is the order; no clock is in it (I19). A DROP or
 //! TOUCH affects only the PUT that it names (I9).
 
-use crate::sync::Arc;
-use std::collections::{HashMap, HashSet};
-
-use crate::{
-    format::record::{Dropped, Put, PutId, Record, Touch},
-    planted::{self, Bug},
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
 };
 
-/// What a PUT replaces: the same source digest, exec id and discovered inputs.
-type Identity = ([u8; 32], [u8; 32], [u8; 16]);
+use crate::{
+    format::{
+        record::{Dropped, Put, PutId, Record, Said, Touch},
+        skim::Skimmed,
+    },
+    planted::{self, Bug},
+    sync::Arc,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// Live entries of the logs.
-    live: HashMap<PutId, Arc<Put>>,
-    /// Their ids by source digest, in the order of adding.
-    by_source: HashMap<[u8; 32], Vec<PutId>>,
-    /// Everything that the logs have put, also if it was dropped since: hides the segment's entries.
-    identities: HashSet<Identity>,
-    gone: HashSet<PutId>,
-    /// The last TOUCH of entries that are not in the logs.
-    touched: HashMap<PutId, Touch>,
+    /// Everything that the logs have put, by source digest, in the order of adding. What was dropped since stays:
+    /// it hides the segment's entries.
+    by_source: HashMap<[u8; 32], Vec<Logged>, Uniform>,
+    /// The source digests of live entries.
+    live: HashMap<PutId, [u8; 32], Uniform>,
+    gone: HashSet<PutId, Uniform>,
+    /// The last TOUCH of entries that are not in the logs, or not decoded.
+    touched: HashMap<PutId, Touch, Uniform>,
+    /// Payloads that nobody has asked for yet, one after the other.
+    payloads: Vec<u8>,
+    /// Sum of the lengths of the outputs of all live entries.
+    bytes: u128,
     next_order: u64,
+}
+
+/// One PUT of the logs.
+#[derive(Debug)]
+struct Logged {
+    put_id: PutId,
+    exec: [u8; 32],
+    discovered_id: [u8; 16],
+    order: u64,
+    outputs: usize,
+    bytes: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Where its payload lies in `payloads`.
+    Undecoded(std::ops::Range<usize>),
+    Decoded(Arc<Put>),
+    /// Dropped, or replaced.
+    Gone,
+}
+
+impl Logged {
+    /// What a PUT replaces: the same exec id and discovered inputs (and source digest).
+    fn is_replaced_by(&self, exec: &[u8; 32], discovered_id: &[u8; 16]) -> bool {
+        self.exec == *exec && self.discovered_id == *discovered_id
+    }
 }
 
 impl Table {
@@ -34,68 +68,93 @@ impl Table {
         Table { next_order: entries + 1, ..Table::default() }
     }
 
-    pub(super) fn apply(&mut self, record: Record) {
-        match record {
-            Record::Put(put) if put.is_sound() => self.put(*put),
-            Record::Touch(touch) => self.touch(touch),
-            Record::Drop(Dropped { put_id, .. }) => self.drop(put_id),
+    /// Takes in a frame; `payload` is what it carries.
+    pub(super) fn apply(&mut self, said: Said, payload: &[u8]) {
+        match said {
+            Said::Put(put) if put.is_sound => self.put(&put, payload),
+            Said::Record(Record::Touch(touch)) => self.touch(touch),
+            Said::Record(Record::Drop(Dropped { put_id, .. })) => self.drop(put_id),
             // A header inside a log says nothing; a SEAL never comes here.
-            Record::Put(_) | Record::Header(_) | Record::Footer(_) | Record::Seal => {}
+            Said::Put(_) | Said::Record(_) => {}
         }
     }
 
-    fn put(&mut self, mut put: Put) {
+    fn put(&mut self, put: &Skimmed, payload: &[u8]) {
         if self.gone.contains(&put.put_id) || self.live.contains_key(&put.put_id) {
             return;
         }
-        put.order = self.next_order;
-        self.next_order += 1;
-        self.identities.insert(put.identity());
-        let ids = self.by_source.entry(put.source).or_default();
-        let live = &mut self.live;
-        ids.retain(|id| {
-            let replaced = live.get(id).is_some_and(|old| old.identity() == put.identity());
-            if replaced {
-                live.remove(id);
+        let of_source = self.by_source.entry(put.source).or_default();
+        of_source.retain(|old| {
+            let replaced = old.is_replaced_by(&put.exec, &put.discovered_id);
+            if replaced && self.live.remove(&old.put_id).is_some() {
+                self.bytes -= u128::from(old.bytes);
             }
             !replaced
         });
-        ids.push(put.put_id);
-        self.live.insert(put.put_id, Arc::new(put));
+        let at = self.payloads.len();
+        self.payloads.extend(payload);
+        of_source.push(Logged {
+            put_id: put.put_id,
+            exec: put.exec,
+            discovered_id: put.discovered_id,
+            order: self.next_order,
+            outputs: put.outputs,
+            bytes: put.bytes,
+            state: State::Undecoded(at..self.payloads.len()),
+        });
+        self.next_order += 1;
+        self.bytes += u128::from(put.bytes);
+        self.live.insert(put.put_id, put.source);
     }
 
-    fn touch(&mut self, touch: Touch) {
-        match self.live.get_mut(&touch.put_id) {
-            Some(put) => *put = touched(put, &touch),
-            None => {
-                let stamps = self.touched.remove(&touch.put_id).map(|old| old.stamps).unwrap_or_default();
-                let stamps = if touch.stamps.is_empty() { stamps } else { touch.stamps };
-                self.touched.insert(touch.put_id, Touch { stamps, ..touch });
+    fn touch(&mut self, mut touch: Touch) {
+        let source = self.live.get(&touch.put_id);
+        let of_source = source.and_then(|source| self.by_source.get_mut(source));
+        if let Some(logged) = of_source.into_iter().flatten().find(|logged| logged.put_id == touch.put_id) {
+            if let State::Decoded(put) = &mut logged.state {
+                *put = touched(put, &touch);
+                return;
+            }
+            if touch.stamps.len() != logged.outputs {
+                touch.stamps.clear();
             }
         }
+        let stamps = self.touched.remove(&touch.put_id).map(|old| old.stamps).unwrap_or_default();
+        let stamps = if touch.stamps.is_empty() { stamps } else { touch.stamps };
+        self.touched.insert(touch.put_id, Touch { stamps, ..touch });
     }
 
     fn drop(&mut self, put_id: PutId) {
         self.gone.insert(put_id);
-        if let Some(put) = self.live.remove(&put_id)
-            && let Some(ids) = self.by_source.get_mut(&put.source)
+        if let Some(source) = self.live.remove(&put_id)
+            && let Some(of_source) = self.by_source.get_mut(&source)
+            && let Some(logged) = of_source.iter_mut().find(|logged| logged.put_id == put_id)
         {
-            ids.retain(|id| *id != put_id);
+            self.bytes -= u128::from(logged.bytes);
+            logged.state = State::Gone;
         }
     }
 
     /// Live entries of the logs under this source digest, newest first.
-    pub(super) fn of_source(&self, source: &[u8; 32]) -> impl Iterator<Item = Arc<Put>> {
-        let ids = self.by_source.get(source).map(Vec::as_slice).unwrap_or_default();
-        ids.iter().rev().filter_map(|id| self.live.get(id).cloned())
+    pub(super) fn of_source(&mut self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        let of_source = self.by_source.get_mut(source).map(Vec::as_mut_slice).unwrap_or_default();
+        let newest_first = of_source.iter_mut().rev();
+        newest_first.filter_map(|logged| decoded(logged, &self.payloads, &mut self.touched)).collect()
+    }
+
+    /// Live entries of the logs, in no order.
+    pub(super) fn entries(&mut self) -> Vec<Arc<Put>> {
+        let all = self.by_source.values_mut().flatten();
+        all.filter_map(|logged| decoded(logged, &self.payloads, &mut self.touched)).collect()
     }
 
     /// The segment's entry as the logs leave it; `None` if they dropped or replaced it.
     pub(super) fn over_segment(&self, put: Arc<Put>) -> Option<Arc<Put>> {
         let is_back = planted::is(Bug::TouchResurrects) && self.touched.contains_key(&put.put_id);
+        let is_replaced = |logged: &Logged| logged.is_replaced_by(&put.exec, &put.discovered_id);
         let hidden = (self.gone.contains(&put.put_id) && !is_back)
             || self.live.contains_key(&put.put_id)
-            || self.identities.contains(&put.identity());
+            || self.by_source.get(&put.source).is_some_and(|logged| logged.iter().any(is_replaced));
         if hidden {
             return None;
         }
@@ -106,13 +165,33 @@ impl Table {
         self.gone.contains(&put_id)
     }
 
+    /// How many live entries the logs hold.
     pub(super) fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// Live entries of the logs, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Put>> {
-        self.live.values()
+    /// Sum of the lengths of their outputs.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// The entry, decoded when it is first asked for; `None` if it is gone.
+fn decoded(
+    logged: &mut Logged,
+    payloads: &[u8],
+    touches: &mut HashMap<PutId, Touch, Uniform>,
+) -> Option<Arc<Put>> {
+    if let State::Undecoded(range) = &logged.state {
+        // What was skimmed decodes; else it would be as if it were gone.
+        let put = Put::of_payload(payloads.get(range.clone())?).ok()?;
+        let put = Arc::new(Put { order: logged.order, ..put });
+        let touch = touches.remove(&logged.put_id);
+        logged.state = State::Decoded(touch.map_or_else(|| put.clone(), |touch| touched(&put, &touch)));
+    }
+    match &logged.state {
+        State::Decoded(put) => Some(put.clone()),
+        State::Undecoded(_) | State::Gone => None,
     }
 }
 
@@ -127,17 +206,51 @@ fn touched(put: &Arc<Put>, touch: &Touch) -> Arc<Put> {
     Arc::new(put)
 }
 
+/// Hashes keys that are random already: digests and put ids.
+type Uniform = BuildHasherDefault<FirstBytes>;
+
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        let first = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        self.0 ^= first;
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+
+    /// The length that comes before the bytes of an array: the same for all keys.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::record::{DropReason, tests::put};
+    use crate::format::{
+        frame,
+        record::{DropReason, tests::put},
+    };
+
+    /// Takes in a record as a log would give it.
+    fn apply(table: &mut Table, record: Record) {
+        let bytes = record.to_frame(7).unwrap();
+        let frame = frame::decode(&bytes, 7).unwrap();
+        table.apply(Record::skim(&frame).unwrap(), frame.payload);
+    }
 
     fn dropped(put_id: PutId) -> Record {
         Record::Drop(Dropped { put_id, reason: DropReason::Forgotten })
     }
 
-    fn ids(table: &Table, source: u8) -> Vec<PutId> {
-        table.of_source(&[source; 32]).map(|put| put.put_id).collect()
+    fn ids(table: &mut Table, source: u8) -> Vec<PutId> {
+        table.of_source(&[source; 32]).iter().map(|put| put.put_id).collect()
     }
 
     fn again(number: u8, put_id: PutId) -> Record {
@@ -147,33 +260,33 @@ mod tests {
     #[test]
     fn a_later_put_of_the_same_identity_replaces_the_earlier_one() {
         let mut table = Table::over(0);
-        table.apply(again(1, 10));
-        table.apply(again(1, 11));
-        assert_eq!((ids(&table, 1), table.len()), (vec![11], 1));
+        apply(&mut table, again(1, 10));
+        apply(&mut table, again(1, 11));
+        assert_eq!((ids(&mut table, 1), table.len()), (vec![11], 1));
     }
 
     #[test]
     fn other_discovered_inputs_stand_beside_each_other_newest_first() {
         let mut table = Table::over(0);
-        table.apply(again(1, 10));
-        table.apply(Record::Put(Box::new(Put { put_id: 11, discovered_id: [5; 16], ..put(1) })));
-        assert_eq!(ids(&table, 1), [11, 10]);
+        apply(&mut table, again(1, 10));
+        apply(&mut table, Record::Put(Box::new(Put { put_id: 11, discovered_id: [5; 16], ..put(1) })));
+        assert_eq!(ids(&mut table, 1), [11, 10]);
     }
 
     #[test]
     fn a_drop_of_a_replaced_put_leaves_the_later_one() {
         let mut table = Table::over(0);
         for record in [again(1, 10), again(1, 11), dropped(10)] {
-            table.apply(record);
+            apply(&mut table, record);
         }
-        assert_eq!(ids(&table, 1), [11]);
+        assert_eq!(ids(&mut table, 1), [11]);
     }
 
     #[test]
     fn a_put_that_is_read_twice_stays_dropped() {
         let mut table = Table::over(0);
         for record in [again(1, 10), dropped(10), again(1, 10)] {
-            table.apply(record);
+            apply(&mut table, record);
         }
         assert_eq!(table.len(), 0);
     }
@@ -183,8 +296,8 @@ mod tests {
         let mut table = Table::over(1);
         let old = Arc::new(put(1));
         assert!(table.over_segment(old.clone()).is_some());
-        table.apply(again(1, 11));
-        table.apply(dropped(11));
+        apply(&mut table, again(1, 11));
+        apply(&mut table, dropped(11));
         assert_eq!(table.over_segment(old), None);
     }
 
@@ -192,8 +305,8 @@ mod tests {
     fn a_touch_without_stamps_keeps_those_of_the_touch_before() {
         let mut table = Table::over(1);
         let old = Arc::new(put(1));
-        table.apply(Record::Touch(Touch { put_id: old.put_id, day: 1, stamps: vec![[7; 16]] }));
-        table.apply(Record::Touch(Touch { put_id: old.put_id, day: 2, stamps: Vec::new() }));
+        apply(&mut table, Record::Touch(Touch { put_id: old.put_id, day: 1, stamps: vec![[7; 16]] }));
+        apply(&mut table, Record::Touch(Touch { put_id: old.put_id, day: 2, stamps: Vec::new() }));
         let now = table.over_segment(old).unwrap();
         assert_eq!((now.day, now.outputs[0].stamp), (2, [7; 16]));
     }

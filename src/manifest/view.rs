@@ -94,8 +94,8 @@ impl View {
     }
 
     /// Entries under this source digest, newest first.
-    pub(super) fn of_source(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
-        let mut found: Vec<_> = self.table.of_source(source).collect();
+    pub(super) fn of_source(&mut self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        let mut found = self.table.of_source(source);
         if let Some(segment) = &self.segment {
             let mut below: Vec<_> =
                 segment.probe(source).into_iter().filter_map(|put| self.table.over_segment(put)).collect();
@@ -107,7 +107,7 @@ impl View {
 
     /// All entries, in the order of adding.
     pub(super) fn entries(&mut self) -> Vec<Arc<Put>> {
-        let mut all: Vec<_> = self.table.iter().cloned().collect();
+        let mut all = self.table.entries();
         if let Some(segment) = &self.segment {
             let rows = self.rows.get_or_insert_with(|| segment.rows());
             let frames = rows.iter().filter(|row| !self.table.is_gone(row.put_id));
@@ -124,8 +124,7 @@ impl View {
     /// At least as many entries and bytes as there are, without a look at each.
     pub(super) fn at_most(&self) -> (u64, u64) {
         let below = self.segment.as_ref().map_or((0, 0), |s| (s.footer.entries, s.footer.bytes));
-        let bytes = self.table.iter().fold(below.1, |sum, put| put.bytes().saturating_add(sum));
-        (below.0 + self.table.len() as u64, bytes)
+        (below.0 + self.table.len() as u64, self.table.bytes().saturating_add(below.1))
     }
 
     /// Whether something that a later version wrote is among what was read: neither compact, evict nor sweep.
@@ -152,7 +151,7 @@ impl View {
             return Ok(false);
         };
         let table = &mut self.table;
-        log.read_to_end(window, &mut |read: Read<'_>| table.apply(read.record))?;
+        log.read_to_end(window, &mut |read: Read<'_>| table.apply(read.said, read.frame.payload))?;
         self.unknown |= log.unknown;
         Ok(!log.is_sealed())
     }

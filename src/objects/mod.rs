@@ -50,7 +50,8 @@ pub(crate) struct Objects {
     dir: Arc<Dir>,
     access: Access,
     durability: Durability,
-    boot: Option<[u8; 16]>,
+    /// Hashes stamps: their purpose and the boot id are in it already. `None`: the boot is not known.
+    stamper: Option<Hasher>,
     /// What this handle has hashed and found right, also where it could not record it.
     verified: Mutex<HashMap<ObjectDigest, Stamp>>,
     /// The file system said that it shares no blocks: not asked again.
@@ -70,6 +71,11 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn len(&self) -> u64 {
         self.stat.len
+    }
+
+    /// The state of the inode when it was leased, or proved right since.
+    pub(crate) fn stat(&self) -> Stat {
+        self.stat
     }
 }
 
@@ -103,12 +109,17 @@ impl Objects {
         durability: Durability,
         boot: Option<[u8; 16]>,
     ) -> Objects {
+        let stamper = boot.map(|boot| {
+            let mut stamper = Hasher::for_purpose("plugcache 2026-11-23 object stamp v1");
+            stamper.update(&boot);
+            stamper
+        });
         Objects {
             fs: fs.clone(),
             dir,
             access,
             durability,
-            boot,
+            stamper,
             verified: Mutex::default(),
             cannot_clone: AtomicBool::new(false),
             unsynced: Mutex::default(),
@@ -222,8 +233,7 @@ impl Objects {
         if stat.mtime.sec != OBJECT_MTIME.sec {
             return None;
         }
-        let mut hash = Hasher::for_purpose("plugcache 2026-11-23 object stamp v1");
-        hash.update(&self.boot?);
+        let mut hash = self.stamper.clone()?;
         for number in [stat.device, stat.inode, stat.len] {
             hash.update(&number.to_le_bytes());
         }

@@ -351,8 +351,7 @@ impl Inner {
         if unnamed.peek().is_some() {
             sweep.lost_their_name(unnamed);
         }
-        let used = self.used().clone();
-        let evicted = sweep.evict(put.put_id, &used);
+        let evicted = sweep.evict(put.put_id, || self.used().clone());
         self.counters.evicted(evicted.unwrap_or(0));
         if grown == Grown::Yes && matches!(root.manifest.compact(), Ok(Compacted::Yes)) {
             sweep.litter(&root.dir);
@@ -362,7 +361,7 @@ impl Inner {
 
 /// Whether the entry fits a frame with its details in it.
 fn fits(put: &Put) -> bool {
-    Record::Put(Box::new(put.clone())).to_frame(0).is_ok_and(|frame| frame.len() <= PAYLOAD_BYTES_MAX)
+    put.framed_len() <= PAYLOAD_BYTES_MAX
 }
 
 fn record_of(name: &[u8], published: &Published) -> OutputRecord {

@@ -2,6 +2,7 @@
 //! that another process could change.
 
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     fmt,
     fs::File as StdFile,
@@ -16,19 +17,28 @@ use super::{root::Root, scratch::Scratch};
 use crate::{
     digest::ObjectDigest,
     error::Damaged,
-    format::record::{Details, Put},
-    fs::{File, Fs, Map as FileMap},
-    objects,
+    format::record::{Details, Put, PutId},
+    fs::{File, Fs, Map as FileMap, Pattern, Stat},
+    layout, objects,
     sources::Sources,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
+
+/// Fewer artifacts than this are not worth looking through for those that nobody holds.
+const LIVE_PRUNED_MIN: usize = 64;
 
 /// A ready artifact. While a clone of it lives its files stay, whatever the store does: nothing that is leased
 /// is evicted, swept or set aside.
 ///
-/// Clones are cheap and share one lease. Costs one open file per output.
+/// Clones are cheap and share one lease, and so do all artifacts of one entry that a handle hands out while one
+/// of them lives. Costs one open file per output.
 #[derive(Clone)]
-pub struct Artifact(Arc<Held>);
+pub struct Artifact {
+    held: Arc<Held>,
+    /// Where the outputs are found, in their order. Not part of what is held: the store may have been renamed
+    /// between two finds.
+    paths: Arc<[OnceLock<PathBuf>]>,
+}
 
 pub(super) struct Held {
     pub(super) fs: Fs,
@@ -50,22 +60,34 @@ pub(super) struct Held {
 
 pub(super) struct HeldOutput {
     pub(super) name: OsString,
-    /// Relative to `v1`, or absolute for an output that is not stored.
-    pub(super) place: PathBuf,
-    pub(super) path: OnceLock<PathBuf>,
+    /// Where it lies if not in the store.
+    pub(super) outside: Option<PathBuf>,
     pub(super) digest: ObjectDigest,
     pub(super) len: u64,
     pub(super) executable: bool,
     pub(super) file: File,
+    /// The state of an object's inode when it was proved right; `None` for a file outside the store.
+    pub(super) proved: Option<Stat>,
+}
+
+impl HeldOutput {
+    fn is_untouched(&self) -> bool {
+        self.proved.is_some_and(|proved| self.file.stat().is_ok_and(|now| now == proved))
+    }
 }
 
 impl Artifact {
     pub(super) fn new(held: Held) -> Artifact {
-        Artifact(Arc::new(held))
+        Artifact::share(Arc::new(held))
+    }
+
+    fn share(held: Arc<Held>) -> Artifact {
+        let paths = held.outputs.iter().map(|_| OnceLock::new()).collect();
+        Artifact { held, paths }
     }
 
     pub(super) fn put(&self) -> Option<&Arc<Put>> {
-        self.0.put.as_ref()
+        self.held.put.as_ref()
     }
 
     /// The path of the first output; valid while a clone of this artifact lives. See [`Output::path`].
@@ -75,7 +97,7 @@ impl Artifact {
 
     /// The first output.
     pub fn primary(&self) -> Output<'_> {
-        Output { held: &self.0, output: &self.0.outputs[0] }
+        Output { held: &self.held, output: &self.held.outputs[0], path: &self.paths[0] }
     }
 
     /// The output of this name.
@@ -85,7 +107,8 @@ impl Artifact {
 
     /// All outputs, in the order in which the build named them.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Output<'_>> {
-        self.0.outputs.iter().map(|output| Output { held: &self.0, output })
+        let outputs = self.held.outputs.iter().zip(&*self.paths);
+        outputs.map(|(output, path)| Output { held: &self.held, output, path })
     }
 
     /// Copies every output into `dir` under its name, and says where they are. Existing files are replaced, by
@@ -109,37 +132,43 @@ impl Artifact {
 
     /// The sources as they were recorded when the artifact was added: paths are those of the first host.
     pub fn sources(&self) -> &Sources {
-        self.0.sources.get_or_init(|| {
-            let inline = self.0.put.as_ref().and_then(|put| put.details.as_ref());
-            let details = self.0.spilled.as_ref().or(inline);
+        self.held.sources.get_or_init(|| {
+            let inline = self.held.put.as_ref().and_then(|put| put.details.as_ref());
+            let details = self.held.spilled.as_ref().or(inline);
             let recipe = details.map(|details| details.recipe.clone()).unwrap_or_default();
-            Sources::from_recipe(recipe, self.0.label.clone())
+            Sources::from_recipe(recipe, self.held.label.clone())
         })
     }
 
     /// Whether this executable made it (by exec id); the other case needs `try_old_cache_with_new_exec`.
     pub fn was_compiled_by_current_exec(&self) -> bool {
-        self.0.is_own_exec
+        self.held.is_own_exec
     }
 
     /// The label given with the sources.
     pub fn label(&self) -> &str {
-        &self.0.label
+        &self.held.label
     }
 
     /// When it was made, by the wall clock of its maker; for people.
     pub fn made(&self) -> SystemTime {
-        self.0.made
+        self.held.made
     }
 
     /// How long its build took: what a hit saves.
     pub fn cost(&self) -> Duration {
-        self.0.cost
+        self.held.cost
     }
 
     /// Whether it lies in the store; if not, its files go with the last clone.
     pub fn is_stored(&self) -> bool {
-        self.0.put.is_some()
+        self.held.put.is_some()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("label", &self.label).finish_non_exhaustive()
     }
 }
 
@@ -150,11 +179,46 @@ impl fmt::Debug for Artifact {
     }
 }
 
+/// The artifacts that a handle has handed out and that somebody still holds, by the entry.
+#[derive(Debug, Default)]
+pub(super) struct Live(Mutex<LiveMap>);
+
+#[derive(Debug, Default)]
+struct LiveMap {
+    by_put: HashMap<PutId, Weak<Held>>,
+    /// From so many on it is searched for what nobody holds any more.
+    prune_at: usize,
+}
+
+impl Live {
+    /// What is held of this entry already, if nothing has touched its files since they were proved right.
+    pub(super) fn get(&self, put_id: PutId) -> Option<Artifact> {
+        let held = self.map().by_put.get(&put_id)?.upgrade()?;
+        held.outputs.iter().all(HeldOutput::is_untouched).then(|| Artifact::share(held))
+    }
+
+    /// Notes an artifact that was found or built.
+    pub(super) fn note(&self, artifact: &Artifact) {
+        let Some(put) = artifact.put() else { return };
+        let mut map = self.map();
+        if map.by_put.len() >= map.prune_at {
+            map.by_put.retain(|_, held| held.strong_count() > 0);
+            map.prune_at = (2 * map.by_put.len()).max(LIVE_PRUNED_MIN);
+        }
+        map.by_put.insert(put.put_id, Arc::downgrade(&artifact.held));
+    }
+
+    fn map(&self) -> MutexGuard<'_, LiveMap> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One named file of an artifact.
 #[derive(Clone, Copy)]
 pub struct Output<'a> {
     held: &'a Held,
     output: &'a HeldOutput,
+    path: &'a OnceLock<PathBuf>,
 }
 
 impl fmt::Debug for Output<'_> {
@@ -177,14 +241,15 @@ impl<'a> Output<'a> {
     /// The first call checks that the path leads to the leased file; a store that was renamed under a running
     /// host is found again. Never write to it.
     pub fn path(&self) -> &'a Path {
-        self.output.path.get_or_init(|| self.find_path())
+        self.path.get_or_init(|| self.find_path())
     }
 
     fn find_path(&self) -> PathBuf {
-        let Some(root) = &self.held.root else {
-            return self.output.place.clone();
+        let (root, place) = match (&self.held.root, &self.output.outside) {
+            (Some(root), None) => (root, layout::object(&self.output.digest)),
+            (_, outside) => return outside.clone().unwrap_or_default(),
         };
-        let path = root.path.join(&self.output.place);
+        let path = root.path.join(&place);
         let leased = self.output.file.stat();
         let leads = |path: &Path| {
             let named = self.held.fs.stat_source(path);
@@ -193,7 +258,7 @@ impl<'a> Output<'a> {
         if leads(&path) {
             return path;
         }
-        let moved = root.dir.path_now().map(|now| now.join(&self.output.place));
+        let moved = root.dir.path_now().map(|now| now.join(&place));
         moved.ok().filter(|moved| leads(moved)).unwrap_or(path)
     }
 
@@ -265,7 +330,7 @@ impl<'a> Output<'a> {
         let damaged = Damaged { digest: self.output.digest };
         let bytes = self.read()?;
         let file = self.held.fs.sealed(&bytes).map_err(|_| damaged.clone())?;
-        let map = file.map(self.output.len).map_err(|_| damaged.clone())?;
+        let map = file.map(self.output.len, Pattern::Through).map_err(|_| damaged.clone())?;
         if ObjectDigest::of_bytes(&map) != self.output.digest {
             return Err(damaged);
         }
@@ -281,7 +346,7 @@ impl<'a> Output<'a> {
     /// raise SIGBUS. [`read`](Output::read) and [`sealed`](Output::sealed) need no such promise.
     #[expect(unsafe_code, reason = "the caller's promise is what makes the slice sound")]
     pub unsafe fn map(&self) -> io::Result<Map> {
-        self.output.file.map(self.output.len).map(Map)
+        self.output.file.map(self.output.len, Pattern::Through).map(Map)
     }
 }
 

@@ -19,7 +19,6 @@ use crate::{
     error::{NoOutput, Skip},
     flight::Ticket,
     fs::{self, Fs, Kind},
-    layout,
     objects::{self, Published},
     sources::{Sources, parse_depfile},
     sync::{Arc, OnceLock},
@@ -178,7 +177,9 @@ impl Build {
         let outputs = self.outputs.iter().zip(published).take(visible);
         let outputs = outputs.map(|((name, _), published)| held_object(name, published)).collect();
         let held = self.held(outputs, put.cost_ms);
-        Artifact::new(Held { put: Some(put), root: Some(root), ..held })
+        let artifact = Artifact::new(Held { put: Some(put), root: Some(root), ..held });
+        self.store.live.note(&artifact);
+        artifact
     }
 
     /// The artifact from scratch: it owns the directory from here on.
@@ -216,11 +217,11 @@ impl Build {
 fn held_object(name: &OsStr, published: Published) -> HeldOutput {
     HeldOutput {
         name: name.to_owned(),
-        place: layout::object(&published.digest),
-        path: OnceLock::new(),
+        outside: None,
         digest: published.digest,
         len: published.lease.len(),
         executable: published.executable,
+        proved: Some(published.lease.stat()),
         file: published.lease.file,
     }
 }
@@ -233,11 +234,11 @@ fn held_file(files: &Fs, name: &OsStr, path: &Path) -> io::Result<HeldOutput> {
     }
     Ok(HeldOutput {
         name: name.to_owned(),
-        place: path.to_owned(),
-        path: OnceLock::from(path.to_owned()),
+        outside: Some(path.to_owned()),
         digest: objects::hash_of(&file)?,
         len: stat.len,
         executable: stat.mode & 0o111 != 0,
         file,
+        proved: None,
     })
 }

@@ -20,7 +20,6 @@ use crate::{
     digest::ObjectDigest,
     format::record::{Details, OutputRecord, Put, PutId, Record, Stamp, Touch},
     fs::{self, Access},
-    layout,
     manifest::NoView,
     objects::{self, Lease, Unopened, Verified},
     planted::{self, Bug},
@@ -173,6 +172,12 @@ impl Inner {
         if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
             self.check_discovered(details, sources, inputs)?;
         }
+        // Proved anew by its state alone, unless every use is to be hashed.
+        if let Some(artifact) = self.live.get(put.put_id).filter(|_| self.config.verify() != Verify::Always) {
+            self.touch(root, &put, &[]);
+            self.note_use(put.put_id);
+            return Ok(artifact);
+        }
         let opened: Vec<Opened> =
             put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
         self.touch(root, &put, &opened);
@@ -185,7 +190,7 @@ impl Inner {
                 opened.output
             })
             .collect();
-        Ok(Artifact::new(Held {
+        let artifact = Artifact::new(Held {
             fs: self.fs.clone(),
             outputs,
             sources: OnceLock::new(),
@@ -197,7 +202,9 @@ impl Inner {
             root: Some(root.clone()),
             _scratch: scratch,
             put: Some(put),
-        }))
+        });
+        self.live.note(&artifact);
+        Ok(artifact)
     }
 
     /// What the entry was made from, if that did not fit its frame and lies in an object of its own.
@@ -265,12 +272,12 @@ impl Inner {
         let lease = again.unwrap_or(lease);
         let output = HeldOutput {
             name: fs::text_of(&output.name),
-            place: layout::object(&digest),
-            path: OnceLock::new(),
+            outside: None,
             digest,
             // Of the inode that was proved right, whatever the entry says.
             len: lease.len(),
             executable: output.executable,
+            proved: Some(lease.stat()),
             file: lease.file,
         };
         Ok(Opened { output, scratch: None, stamp })
@@ -318,12 +325,12 @@ impl Inner {
         file.set_mode(if output.executable { 0o555 } else { 0o444 }).map_err(unreadable)?;
         let output = HeldOutput {
             name: fs::text_of(&output.name),
-            place: path.clone(),
-            path: OnceLock::from(path),
+            outside: Some(path),
             digest,
             len: bytes.len() as u64,
             executable: output.executable,
             file,
+            proved: None,
         };
         Ok(Opened { output, scratch: Some(scratch), stamp: None })
     }

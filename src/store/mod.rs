@@ -29,7 +29,7 @@ pub use self::{
     get::{Busy, Claim, Got, How, Loaded},
     report::{Entry, EntryOutput, Stats, Status},
 };
-use self::{report::Counters, root::Root};
+use self::{artifact::Live, report::Counters, root::Root};
 use crate::{
     config::{self, Config, Mode},
     digest::SourceDigest,
@@ -90,6 +90,7 @@ struct Inner {
     used: Mutex<HashMap<PutId, u64>>,
     uses: AtomicU64,
     unnamed: Mutex<Vec<Unnamed>>,
+    live: Live,
     /// What last went wrong while the store was in use.
     trouble: Mutex<Option<String>>,
     is_troubled: AtomicBool,
@@ -156,6 +157,7 @@ impl Store {
             used: Mutex::default(),
             uses: AtomicU64::new(0),
             unnamed: Mutex::default(),
+            live: Live::default(),
             trouble: Mutex::default(),
             is_troubled: AtomicBool::new(false),
         }))

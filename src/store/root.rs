@@ -45,7 +45,7 @@ impl Root {
             Ok(dir) => {
                 let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
                 // Sticky would not keep others from making a log in it.
-                judge_one(fs, config.trust(), &path, &stat, false)?;
+                judge_one(fs.user(), config.trust(), &path, &stat, false)?;
                 Root::of_dir(fs, config, path, dir).map(Some)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -197,24 +197,25 @@ fn judge(fs: &Fs, config: &Config) -> Result<PathBuf, OpenError> {
         io::ErrorKind::NotADirectory => OpenError::NotADirectory { path: dir.to_owned() },
         _ => unreadable("resolve", dir, error),
     })?;
+    let user = fs.user();
     for (place, (path, stat)) in existing.iter().enumerate() {
         if stat.kind != Kind::Dir {
             return Err(OpenError::NotADirectory { path: path.clone() });
         }
         let child = existing.get(place + 1).map(|(_, child)| child);
-        judge_one(fs, config.trust(), path, stat, child.is_none_or(|child| is_ours(fs, child)))?;
+        judge_one(user, config.trust(), path, stat, child.is_none_or(|child| is_ours(user, child)))?;
     }
     Ok(resolved)
 }
 
-fn is_ours(fs: &Fs, stat: &Stat) -> bool {
-    stat.owner == fs.user() || stat.owner == 0
+fn is_ours(user: u32, stat: &Stat) -> bool {
+    stat.owner == user || stat.owner == 0
 }
 
 /// Owned by this user or root, and written by nobody else; `sticky_protects` says whether all that is looked for
 /// in it is one child of ours, which others cannot exchange if it is sticky.
 fn judge_one(
-    fs: &Fs,
+    user: u32,
     trust: Trust,
     path: &Path,
     stat: &Stat,
@@ -227,7 +228,7 @@ fn judge_one(
         _ => return Ok(()),
     };
     let protected = stat.mode & STICKY != 0 && sticky_protects;
-    if is_ours(fs, stat) && (writers == 0 || protected) {
+    if is_ours(user, stat) && (writers == 0 || protected) {
         return Ok(());
     }
     Err(OpenError::Untrusted { path: path.to_owned(), mode: stat.mode, owner: stat.owner })

@@ -65,7 +65,11 @@ pub(crate) struct Sweep<'a> {
 impl Sweep<'_> {
     /// Drops what is over the limits, never what was committed at or after the entry `own`. `used` says in
     /// which order this handle used its entries.
-    pub(crate) fn evict(&self, own: PutId, used: &HashMap<PutId, u64>) -> Result<usize, Skip> {
+    pub(crate) fn evict(
+        &self,
+        own: PutId,
+        used: impl FnOnce() -> HashMap<PutId, u64>,
+    ) -> Result<usize, Skip> {
         let (entries, bytes) = self.manifest.at_most();
         if entries <= self.limits.max_files && bytes <= self.limits.max_bytes {
             return Ok(0);
@@ -80,7 +84,7 @@ impl Sweep<'_> {
             return Ok(0);
         };
         let count = entries.len() as u64;
-        let victims = self.choose(&entries, own_order, used);
+        let victims = self.choose(&entries, own_order, &used());
         let victims: Vec<_> = entries.into_iter().filter(|put| victims.contains(&put.put_id)).collect();
         let files = self.limits.max_files;
         let reason = if count > files { DropReason::MaxFiles } else { DropReason::MaxBytes };

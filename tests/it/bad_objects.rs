@@ -46,6 +46,32 @@ fn must_be_rebuilt(place: &Place, number: usize, case: &str) {
     }
 }
 
+/// The inodes of store files that this process holds open.
+fn held(place: &Place, number: usize) -> usize {
+    let object = fs::metadata(place.object(number)).unwrap();
+    let open =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::metadata(entry.unwrap().path()).ok());
+    open.filter(|open| (open.dev(), open.ino()) == (object.dev(), object.ino())).count()
+}
+
+#[test]
+fn artifacts_of_one_entry_share_a_lease_until_something_touches_the_object() {
+    let place = Place::new().filled(2);
+    let store = place.open();
+    let first = store.find(&sources(1)).unwrap();
+    let second = store.find(&sources(1)).unwrap();
+    assert_eq!(held(&place, 1), 1);
+    drop(first);
+    assert_eq!(second.primary().read().unwrap(), bytes(1));
+    // The second one holds it still, which lets nobody off: what was written to is not vouched any more.
+    overwrite(&place.object(1), b"wrong");
+    assert!(store.find(&sources(1)).is_none());
+    assert_eq!(store.stats().misses_damaged, 1);
+    drop(second);
+    assert!(store.find(&sources(0)).is_some_and(|artifact| artifact.primary().read().unwrap() == bytes(0)));
+    assert_eq!(held(&place, 0), 0);
+}
+
 #[test]
 fn an_object_changed_at_any_byte_or_cut_anywhere_is_a_miss_and_is_set_aside() {
     let place = Place::new().filled(LONG + 1);

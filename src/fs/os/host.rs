@@ -67,7 +67,11 @@ fn make_level(path: &Path) -> io::Result<bool> {
 }
 
 pub(in crate::fs) fn ancestors(path: &Path) -> io::Result<Ancestors> {
-    let (real, rest) = split_existing(std::path::absolute(path)?)?;
+    let path = std::path::absolute(path)?;
+    if let Some(plain) = plain_ancestors(&path)? {
+        return Ok(plain);
+    }
+    let (real, rest) = split_existing(path)?;
     let mut prefixes: Vec<&Path> = real.ancestors().collect();
     prefixes.reverse();
     let existing = prefixes
@@ -77,6 +81,26 @@ pub(in crate::fs) fn ancestors(path: &Path) -> io::Result<Ancestors> {
     // Not `join` of an empty rest, which would add a slash.
     let resolved = rest.iter().fold(real, |at, name| at.join(name));
     Ok(Ancestors { resolved, existing })
+}
+
+/// The same for a path without symlinks and `..`, with half of the system calls; `None` for any other.
+fn plain_ancestors(path: &Path) -> io::Result<Option<Ancestors>> {
+    let mut prefix = PathBuf::new();
+    let mut existing = Vec::new();
+    for component in path.components() {
+        if component == Component::ParentDir {
+            return Ok(None);
+        }
+        prefix.push(component);
+        match retry_on_intr(|| lstat(&prefix)) {
+            Ok(stat) if stat_of(&stat).kind == Kind::Symlink => return Ok(None),
+            Ok(stat) => existing.push((prefix.clone(), stat_of(&stat))),
+            // What lies behind it, `..` too, is judged the long way.
+            Err(Errno::NOENT) if !path.components().any(|part| part == Component::ParentDir) => break,
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(Ancestors { resolved: path.components().collect(), existing }))
 }
 
 /// The longest existing prefix of an absolute path, with its symlinks resolved, and the names behind it.

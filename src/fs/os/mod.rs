@@ -38,7 +38,7 @@ use rustix::{
     io::{Errno, pread, retry_on_intr, write},
 };
 
-use super::{Access, Kind, Lock, Map, Stat, Time, map};
+use super::{Access, Kind, Lock, Map, Pattern, Stat, Time, map};
 use resolve::Rel;
 
 mod host;
@@ -194,11 +194,11 @@ impl File {
     }
 
     /// The length is checked, because touching a page behind the end of the file is SIGBUS.
-    pub(super) fn map(&self, len: u64) -> io::Result<Map> {
+    pub(super) fn map(&self, len: u64, pattern: Pattern) -> io::Result<Map> {
         if len > self.stat()?.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        map::Map::new(self.fd.as_fd(), len).map(Map::Os)
+        map::Map::new(self.fd.as_fd(), len, pattern).map(Map::Os)
     }
 
     pub(super) fn to_std(&self) -> io::Result<std::fs::File> {

@@ -237,11 +237,11 @@ fn a_map_holds_the_first_bytes_and_never_reaches_behind_the_end() {
     let (_temp, dir) = store();
     let file = dir.create(p("file"), 0o600).unwrap();
     file.write(b"0123456789").unwrap();
-    assert_eq!(&*file.map(10).unwrap(), b"0123456789");
-    assert_eq!(&*file.map(4).unwrap(), b"0123");
-    assert!(file.map(0).unwrap().is_empty());
-    assert_eq!(file.map(11).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    let map = dir.open(p("file"), Access::Read).unwrap().map(10).unwrap();
+    assert_eq!(&*file.map(10, Pattern::Through).unwrap(), b"0123456789");
+    assert_eq!(&*file.map(4, Pattern::Through).unwrap(), b"0123");
+    assert!(file.map(0, Pattern::Through).unwrap().is_empty());
+    assert_eq!(file.map(11, Pattern::Through).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    let map = dir.open(p("file"), Access::Read).unwrap().map(10, Pattern::Through).unwrap();
     dir.unlink(p("file")).unwrap();
     assert_eq!(&*map, b"0123456789");
 }

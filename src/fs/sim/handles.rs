@@ -3,7 +3,7 @@
 //! Dropping one is the verb `close`. Memory maps are copies: a later write does not show in them.
 
 use super::{
-    super::{Access, Lock, Map, Stat, Time},
+    super::{Access, Lock, Map, Pattern, Stat, Time},
     disk::{Mode, State},
     errno::{
         EBADF, EEXIST, EINVAL, EISDIR, ENODEV, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESPIPE, dead, errno, fail,
@@ -283,7 +283,7 @@ impl File {
 
     /// A copy; `len` must be more than 0, as for `mmap`. A file that is shorter is an error here, where a
     /// kernel would raise SIGBUS at the first touch.
-    pub(crate) fn map(&self, len: u64) -> io::Result<Map> {
+    pub(crate) fn map(&self, len: u64, _: Pattern) -> io::Result<Map> {
         self.0.step(Verb::Map, |state| {
             if state.volume.dir(self.0.index).is_ok() {
                 return fail(ENODEV);

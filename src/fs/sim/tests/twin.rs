@@ -5,7 +5,7 @@
 #![cfg(all(target_os = "linux", not(plugcache_portable)))]
 
 use super::super::{
-    super::{Access, Dir, File, Fs, Kind, Lock, Stat, Time},
+    super::{Access, Dir, File, Fs, Kind, Lock, Pattern, Stat, Time},
     Disk, Random,
 };
 use std::{
@@ -109,7 +109,7 @@ impl World {
             18 => told(file.set_mtime(Time { sec: 1, nsec: 0 }), done),
             // The length of a directory, and so the error of its map, is a matter of the file system.
             _ if file.stat().is_ok_and(|stat| stat.kind == Kind::File) => {
-                told(file.map(number as u64 % 4 + 1), |map| format!("{:?}", &*map))
+                told(file.map(number as u64 % 4 + 1, Pattern::Scattered), |map| format!("{:?}", &*map))
             }
             _ => String::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{Access, Kind, Lock, Map, Time},
+        super::{Access, Kind, Lock, Map, Pattern, Time},
         Disk, errno,
     },
     at, number, put, start,
@@ -21,9 +21,9 @@ fn a_file_is_made_once_and_read_back_by_offset() {
     assert_eq!(file.read_at(&mut buf, u64::MAX).unwrap(), 0);
     let stat = root.stat(at("f")).unwrap();
     assert_eq!((stat.kind, stat.len, stat.mode, stat.links), (Kind::File, 5, 0o600, 1));
-    let Map::Bytes(map) = file.map(5).unwrap() else { panic!("not a copy") };
+    let Map::Bytes(map) = file.map(5, Pattern::Through).unwrap() else { panic!("not a copy") };
     assert_eq!(map, b"hello");
-    assert!(file.map(6).is_err());
+    assert!(file.map(6, Pattern::Through).is_err());
 }
 
 #[test]
