@@ -244,6 +244,11 @@ impl Fs {
         forward!(self, os::user(), p => p.user())
     }
 
+    /// A size at which its caller changes what it does: the usual one, but for tests on a simulated disk.
+    pub(crate) fn size(&self, name: &'static str, usual: u64) -> u64 {
+        forward!(self, (name, usual).1, p => p.size(name, usual))
+    }
+
     /// Whether this process has more rights than its caller (`AT_SECURE`), so that the caller's environment
     /// must not decide what it runs. A world that cannot tell says yes.
     pub(crate) fn secure_execution(&self) -> bool {

@@ -203,7 +203,8 @@ impl Manifest {
             }
             if self.append_once(&mut state, record)? {
                 let len = state.view.current.as_ref().map_or(0, Log::known_end);
-                return Ok(if len >= LOG_BYTES_COMPACT { Grown::Yes } else { Grown::No });
+                let enough = self.fs.size("LOG_BYTES_COMPACT", LOG_BYTES_COMPACT);
+                return Ok(if len >= enough { Grown::Yes } else { Grown::No });
             }
         }
         Err(Refused::Busy)
@@ -213,10 +214,11 @@ impl Manifest {
     /// are sealed [m]. `false`: something was changed on the way, look again.
     fn open_log_is_last(&self, state: &mut State) -> Result<bool, Refused> {
         let view = &state.view;
+        let full = self.fs.size("LOG_BYTES_FULL", LOG_BYTES_FULL);
         match &view.current {
             None => self.make_log(view.highest() + 1)?,
             Some(log) if Some(log.number) < view.highest_log() => self.seal(log)?,
-            Some(log) if log.known_end() >= LOG_BYTES_FULL => self.make_log(view.highest() + 1)?,
+            Some(log) if log.known_end() >= full => self.make_log(view.highest() + 1)?,
             Some(_) => return Ok(true),
         }
         self.reload(state)?;

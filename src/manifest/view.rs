@@ -1,7 +1,11 @@
 //! One consistent look at the manifest: the newest right segment, the logs behind it, and which log is open.
 //!
 //! Found by listing, never by counting ahead: list, open all, list again; the look counts only if the names
-//! did not change in between [m]. A reader follows the lowest log in which it has read no SEAL; logs above it
+//! did not change in between [m]. One listing need not be what was there at one moment: btrfs shows no name that
+//! was made since the directory was opened, and none that is gone at the look. But what is missing in two equal
+//! listings in a row was made during the first and removed during the second, and a compaction removes the lowest
+//! log first: no name, or a gap in the numbers, is all that can remain to be seen, and both are looked at again.
+//! A reader follows the lowest log in which it has read no SEAL; logs above it
 //! hold nothing yet [m].
 
 use std::io;
@@ -22,7 +26,8 @@ use crate::{
 /// How often a torn look is repeated. One repetition needs a rotation or a compaction in the few microseconds
 /// between two listings.
 const LOOKS_MAX: usize = 200;
-/// After so many looks at the same names a gap in the numbers is damage and not a listing torn by a rename.
+/// After so many looks at the same names a gap in the numbers is damage, and no name at all a store that was never
+/// used, and not a torn listing.
 pub(super) const LOOKS_AT_A_GAP: usize = 4;
 
 /// Why there is no view.
@@ -176,7 +181,7 @@ fn look(
         })
         .collect();
     let consecutive = logs.iter().zip(base + 1..).all(|(number, expected)| *number == expected);
-    let torn = !consecutive || (logs.is_empty() && !names.is_empty());
+    let torn = !consecutive || logs.is_empty();
     if torn && !gaps_are_damage {
         return Ok(None);
     }

@@ -4,6 +4,9 @@
 //! two `getdents64` calls may miss a name that a rename carried from the unread part into the read one. So one
 //! call must bring all names, and a second one must bring none.
 //!
+//! On btrfs (seen on Linux 6.18) one call is not one look all the same: it shows what was there when the
+//! directory was opened and is still there now. `manifest/view.rs` says how it lives with that.
+//!
 //! Each listing opens a description of its own: the offset belongs to the description, and one `Dir` may be
 //! listed by several threads at once.
 

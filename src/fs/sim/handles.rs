@@ -11,7 +11,7 @@ use super::{
     faults::Verb,
     inode::{Body, DirBody, FileBody, Index, Meta},
     process::{Call, Process},
-    volume::{READ, Volume, WRITE},
+    volume::{Listings, READ, Volume, WRITE},
     walk::plain,
 };
 use std::{
@@ -120,8 +120,14 @@ impl Dir {
         })
     }
 
+    /// Where a listing is not one look at one moment, opening the directory is a step of its own.
     pub(crate) fn list(&self) -> io::Result<Vec<OsString>> {
-        self.0.step(Verb::List, |state| state.names(self.0.index))
+        let is_one_look = self.0.process.disk.lock().volume.listings == Listings::AtOnce;
+        if is_one_look {
+            return self.0.step(Verb::List, |state| state.names(self.0.index));
+        }
+        let before = self.0.step(Verb::OpenDir, |state| state.names(self.0.index))?;
+        self.0.step(Verb::List, |state| state.names_since(self.0.process.id, self.0.index, before))
     }
 
     pub(crate) fn open(&self, rel: &Path, access: Access) -> io::Result<File> {

@@ -7,7 +7,8 @@
 //! state, and un-synced changes of them survive a power cut independently of each other. Open descriptions,
 //! `flock`, unlinked files that live on, append, links, modes, owners, two kinds of clock, a full disk, a
 //! read-only mount, error numbers, short reads and writes, failed syncs that lose what they were to write,
-//! symlinks and FIFOs, interleavings of several processes at every verb.
+//! symlinks and FIFOs, interleavings of several processes at every verb, listings that are torn by what others
+//! do to the directory meanwhile ([`Listings`]).
 //!
 //! ```text
 //! inode, volume, durable   what a disk holds, live and on the medium; the clock, the room
@@ -21,8 +22,8 @@
 //!
 //! **Not modelled.** Groups, umask, ACLs; mode and owner of anything but a file being undone by a power cut;
 //! room for names; holes and shared blocks; several file systems; bytes seen through a map that was made
-//! before they were written; a listing that is torn by concurrent changes; verbs that take effect and fail
-//! all the same; a `write` that another process sees half done (a process killed within one is); fork;
+//! before they were written; names that come and go within one listing and show in it; verbs that take effect
+//! and fail all the same; a `write` that another process sees half done (a process killed within one is); fork;
 //! several threads of one process. A cut may leave more ruin here than ext4 or xfs would (they move a name
 //! in one transaction, and order some renames after data), never less of what this list does not exclude.
 
@@ -54,3 +55,4 @@ pub use power::PowerCuts;
 pub use process::Process;
 pub use random::Random;
 pub use schedule::{Body, Controller, Report};
+pub use volume::Listings;

@@ -7,7 +7,7 @@
 use super::{
     disk::{Disk, State, USER},
     inode::{Body, DirBody, FileBody, Index, Inode, Meta, Name, set},
-    volume::{ROOT, Volume},
+    volume::{Listings, ROOT, Volume},
 };
 use std::{
     collections::hash_map::DefaultHasher,
@@ -168,6 +168,17 @@ impl Disk {
     /// Mounts it read-only, or writable again: verbs that write fail with `EROFS`.
     pub fn set_read_only(&self, is_read_only: bool) {
         self.lock().volume.read_only = is_read_only;
+    }
+
+    /// Decides what listings show of names that come and go while they are made.
+    pub fn set_listings(&self, listings: Listings) {
+        self.lock().volume.listings = listings;
+    }
+
+    /// Lets everybody on this disk do already at this size what is usually done at one that is too large for a
+    /// test: see the callers of `fs::Fs::size` for the names.
+    pub fn set_size(&self, name: &'static str, bytes: u64) {
+        Arc::make_mut(&mut self.lock().volume.sizes).insert(name, bytes);
     }
 
     /// Lets new files take the inode numbers of removed ones, the last first, as ext4 does.

@@ -8,7 +8,7 @@ use super::{
     handles::{Dir, File},
     inode::{Body, DirBody, FileBody, Index, Meta},
     process::{Call, Process},
-    volume::{READ, WRITE},
+    volume::{Listings, READ, WRITE},
 };
 use std::{
     ffi::OsString,
@@ -110,6 +110,10 @@ impl Process {
         })
     }
 
+    pub(crate) fn size(&self, name: &'static str, usual: u64) -> u64 {
+        self.disk.lock().volume.sizes.get(name).copied().unwrap_or(usual)
+    }
+
     pub(crate) fn user(&self) -> u32 {
         self.disk.lock().user(self.id)
     }
@@ -193,5 +197,24 @@ impl State {
             Body::Dir(body) => Ok(body.live.keys().map(|name| name.to_os_string()).collect()),
             _ => fail(ENOTDIR),
         }
+    }
+
+    /// What a listing shows that began when these names were there.
+    pub(super) fn names_since(
+        &mut self,
+        process: u64,
+        dir: Index,
+        before: Vec<OsString>,
+    ) -> io::Result<Vec<OsString>> {
+        let mut now = self.names(dir)?;
+        if self.volume.listings == Listings::SinceOpening {
+            now.retain(|name| before.contains(name));
+            return Ok(now);
+        }
+        let gone: Vec<_> = before.iter().filter(|name| !now.contains(name)).cloned().collect();
+        let random = &mut self.life(process)?.random;
+        now.retain(|name| before.contains(name) || random.below(2) == 0);
+        now.extend(gone.into_iter().filter(|_| random.below(2) == 0));
+        Ok(now)
     }
 }

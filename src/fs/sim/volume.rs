@@ -9,7 +9,7 @@ use super::{
     inode::{Body, DirBody, FileBody, Index, Inode, Meta, Name},
     random::Random,
 };
-use std::{ffi::OsStr, io, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsStr, io, sync::Arc};
 
 /// Inodes per chunk: a snapshot shares whole chunks, and the first change after it copies one of them.
 const CHUNK: usize = 32;
@@ -23,6 +23,19 @@ pub(super) const WRITE: u32 = 2;
 pub(super) const SEARCH: u32 = 1;
 
 type Chunk = [Option<Arc<Inode>>; CHUNK];
+
+/// What a listing shows of the names that come and go between its opening of the directory and its last look.
+/// A name that was there all the time is always shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Listings {
+    /// What is there at the look: one `getdents64` for all on ext4, xfs, tmpfs and overlay.
+    #[default]
+    AtOnce,
+    /// Of that, what was there when the directory was opened: one `getdents64` for all on btrfs (seen on Linux 6.18).
+    SinceOpening,
+    /// Any of what came or went: several calls, as where a directory is handed out a page at a time.
+    Torn,
+}
 
 /// Everything about a disk that outlives the processes on it.
 #[derive(Clone, Debug)]
@@ -38,6 +51,9 @@ pub(super) struct Volume {
     pub(super) capacity: Option<u64>,
     pub(super) used: u64,
     pub(super) read_only: bool,
+    pub(super) listings: Listings,
+    /// Sizes that a test has made smaller, by name.
+    pub(super) sizes: Arc<BTreeMap<&'static str, u64>>,
     /// Nanoseconds since 1970.
     pub(super) clock: u64,
     pub(super) clock_is_coarse: bool,
@@ -62,6 +78,8 @@ impl Volume {
             capacity: None,
             used: 0,
             read_only: false,
+            listings: Listings::default(),
+            sizes: Arc::default(),
             clock: 1_700_000_000_000_000_000,
             clock_is_coarse: false,
             boot: Some(boot_id(seed, 0)),

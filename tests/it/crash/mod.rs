@@ -20,6 +20,7 @@ mod check;
 mod faults;
 mod histories;
 mod kills;
+mod listings;
 mod model;
 mod rules;
 mod scenes;

@@ -16,19 +16,19 @@ use std::{
     time::Duration,
 };
 
-fn store(process: &Process) -> Store {
+pub(super) fn store(process: &Process) -> Store {
     open(process, config(0, LAZY.durability).build_wait_max(Duration::from_millis(60))).unwrap()
 }
 
 /// What one process does.
-type Part<'a> = Box<dyn FnOnce(&Process) + Send + 'a>;
+pub(super) type Part<'a> = Box<dyn FnOnce(&Process) + Send + 'a>;
 
 /// A process, and when it has gone far enough.
-type Turn<'a> = (usize, &'a dyn Fn(&Process) -> bool);
+pub(super) type Turn<'a> = (usize, &'a dyn Fn(&Process) -> bool);
 
 /// Who goes, as a list of (process, until): each goes until its condition holds or it has ended; then all the
 /// others.
-fn in_turns<'a>(disk: &Disk, bodies: Vec<Part<'a>>, turns: &[Turn<'_>]) {
+pub(super) fn in_turns<'a>(disk: &Disk, bodies: Vec<Part<'a>>, turns: &[Turn<'_>]) {
     let processes = Mutex::new(vec![None; bodies.len()]);
     let bodies = bodies.into_iter().enumerate().map(|(number, body)| {
         let processes = &processes;

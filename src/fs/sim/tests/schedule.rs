@@ -1,7 +1,9 @@
 //! Schedules repeat, cover every interleaving, and end.
 
 use super::{
-    super::{super::Lock, Body, Controller, Disk, Process, Random, Report, Schedules, Verb, is_dead},
+    super::{
+        super::Lock, Body, Controller, Disk, Listings, Process, Random, Report, Schedules, Verb, is_dead,
+    },
     at, put,
 };
 use std::{
@@ -215,4 +217,39 @@ fn a_run_leaves_nothing_behind_in_memory() {
     let disk = log_disk();
     Controller::new(&disk).run(vec![appender("a", 1), appender("b", 1)], |_| 0);
     assert_eq!(disk.handles(), 1, "a finished run still holds the disk");
+}
+
+/// What a listing shows in the middle of which `stays` stays, `old` goes and `new` comes.
+fn torn_listing(listings: Listings, seed: u64) -> Vec<String> {
+    let disk = Disk::new(seed);
+    disk.set_listings(listings);
+    disk.plant_file("/d/stays", "");
+    disk.plant_file("/d/old", "");
+    let listed = Mutex::new(Vec::new());
+    let lister: Body<'_> = Box::new(|process: Process| {
+        let dir = process.open_root(at("/d")).unwrap();
+        *listed.lock().unwrap() =
+            dir.list().unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
+    });
+    let mover: Body<'_> = Box::new(|process: Process| {
+        process.open_root(at("/d")).unwrap().rename(at("old"), at("new")).unwrap()
+    });
+    let mut turn = 0;
+    Controller::new(&disk).run(vec![lister, mover], |runnable| {
+        turn += 1;
+        // Opens the directory and begins to list it; then the other goes to its end.
+        if turn <= 2 { 0 } else { runnable.len() - 1 }
+    });
+    let mut listed = listed.into_inner().unwrap();
+    listed.sort_unstable();
+    listed
+}
+
+#[test]
+fn a_listing_shows_what_stays_and_of_what_comes_and_goes_what_its_file_system_shows() {
+    assert_eq!(torn_listing(Listings::AtOnce, 0), ["old", "stays"], "it is one look, before the rename");
+    assert_eq!(torn_listing(Listings::SinceOpening, 0), ["stays"]);
+    let torn: BTreeSet<_> = (0..40).map(|seed| torn_listing(Listings::Torn, seed).join(" ")).collect();
+    let expected = ["new old stays", "new stays", "old stays", "stays"];
+    assert_eq!(torn, expected.map(str::to_owned).into());
 }
