@@ -52,12 +52,36 @@ pub enum Bug {
     DropByKey,
     /// A TOUCH brings a dropped entry of the segment back.
     TouchResurrects,
+    /// A look at the manifest counts although its names have changed meanwhile.
+    LookNotRepeated,
+    /// A log that was just made, or whose name was taken, is appended to without another listing.
+    MadeLogTrusted,
+    /// Two listings without a name are taken for an empty store.
+    NothingBelieved,
+    /// A compaction removes its inputs in the wrong order.
+    UnlinkedHighestFirst,
+    /// A compaction leaves what an earlier one has not removed.
+    LeftoversStay,
+    /// The highest log is appended to although a lower one has no SEAL.
+    LowerLogsNotSealed,
+    /// Whoever finds two open logs follows the higher one.
+    HighestLogFollowed,
+    /// **add** keeps an object that lost its name between being opened and being locked.
+    KeptNotRechecked,
+    /// An object that lost its last name between being opened and being locked is handed out.
+    UnlinkedLeased,
+    /// An object that somebody holds exclusively is a miss.
+    BusyIsMissing,
+    /// A staged file is used that a sweep took before it was locked.
+    StagedNotRechecked,
+    /// **remove** does not look under its lock whether the reason still holds.
+    ReasonNotRechecked,
 }
 
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 30] = [
         Bug::RenameBeforeSync,
         Bug::DirNotSynced,
         Bug::LengthBelieved,
@@ -76,6 +100,18 @@ impl Bug {
         Bug::PutNotReadBack,
         Bug::DropByKey,
         Bug::TouchResurrects,
+        Bug::LookNotRepeated,
+        Bug::MadeLogTrusted,
+        Bug::NothingBelieved,
+        Bug::UnlinkedHighestFirst,
+        Bug::LeftoversStay,
+        Bug::LowerLogsNotSealed,
+        Bug::HighestLogFollowed,
+        Bug::KeptNotRechecked,
+        Bug::UnlinkedLeased,
+        Bug::BusyIsMissing,
+        Bug::StagedNotRechecked,
+        Bug::ReasonNotRechecked,
     ];
 }
 

@@ -135,8 +135,16 @@ fn in_order_of_use(entries: Vec<Arc<Put>>) -> Vec<Arc<Put>> {
 
 fn unlink_inputs(dir: &Dir, listed: &[ManifestName], made: ManifestName) -> Result<(), Trouble> {
     // The names are ascending, logs before segments.
-    let old = listed.iter().filter(|name| name.last() <= made.last() && **name != made);
-    for path in old.map(|name| name.path()) {
+    let mut old: Vec<_> = listed.iter().filter(|name| name.last() <= made.last() && **name != made).collect();
+    if planted::is(Bug::UnlinkedHighestFirst) {
+        old.reverse();
+    }
+    if planted::is(Bug::LeftoversStay) {
+        let is_segment = |name: &&&ManifestName| matches!(name, ManifestName::Segment { .. });
+        let base = old.iter().filter(is_segment).map(|name| name.last()).max();
+        old.retain(|name| is_segment(&name) || Some(name.last()) > base);
+    }
+    for path in old.into_iter().map(|name| name.path()) {
         match dir.unlink(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // A directory holds what is not ours; below the segment nobody looks at it any more.

@@ -214,15 +214,34 @@ impl Manifest {
     /// are sealed [m]. `false`: something was changed on the way, look again.
     fn open_log_is_last(&self, state: &mut State) -> Result<bool, Refused> {
         let view = &state.view;
+        let highest = view.highest();
         let full = self.fs.size("LOG_BYTES_FULL", LOG_BYTES_FULL);
         match &view.current {
-            None => self.make_log(view.highest() + 1)?,
-            Some(log) if Some(log.number) < view.highest_log() => self.seal(log)?,
-            Some(log) if log.known_end() >= full => self.make_log(view.highest() + 1)?,
+            None => {
+                self.make_log(highest + 1)?;
+                if planted::is(Bug::MadeLogTrusted) {
+                    return self.follow_blindly(state, highest + 1);
+                }
+            }
+            Some(log) if Some(log.number) < view.highest_log() => {
+                if planted::is(Bug::LowerLogsNotSealed) {
+                    return self.follow_blindly(state, highest);
+                }
+                self.seal(log)?;
+            }
+            Some(log) if log.known_end() >= full => self.make_log(highest + 1)?,
             Some(_) => return Ok(true),
         }
         self.reload(state)?;
         Ok(false)
+    }
+
+    /// Follows this log, whatever else there is: for planted bugs alone.
+    fn follow_blindly(&self, state: &mut State, number: u64) -> Result<bool, Refused> {
+        if let log::Opened::Log(log) = Log::open(&self.dir, number, self.access)? {
+            state.view.current = Some(log);
+        }
+        Ok(state.view.follow(&mut state.window)?)
     }
 
     fn seal(&self, log: &Log) -> Result<(), Refused> {

@@ -20,6 +20,7 @@ use crate::{
     format::record::Put,
     fs::{Access, Dir},
     layout::ManifestName,
+    planted::{self, Bug},
     sync::Arc,
 };
 
@@ -73,7 +74,7 @@ impl View {
         for _ in 0..LOOKS_MAX {
             let look = look(dir, &names, access, window, gaps >= LOOKS_AT_A_GAP)?;
             let now = names_in(dir)?;
-            let stable = now == names;
+            let stable = now == names || planted::is(Bug::LookNotRepeated);
             match look {
                 Some(view) if stable => return Ok(view),
                 None if stable => gaps += 1,
@@ -181,7 +182,8 @@ fn look(
         })
         .collect();
     let consecutive = logs.iter().zip(base + 1..).all(|(number, expected)| *number == expected);
-    let torn = !consecutive || logs.is_empty();
+    let is_believed = names.is_empty() && planted::is(Bug::NothingBelieved);
+    let torn = !consecutive || (logs.is_empty() && !is_believed);
     if torn && !gaps_are_damage {
         return Ok(None);
     }
@@ -191,7 +193,7 @@ fn look(
         if view.take_log(dir, number, access, window)? == Taken::Torn {
             return Ok(None);
         }
-        if view.current.is_some() {
+        if view.current.is_some() && !planted::is(Bug::HighestLogFollowed) {
             break;
         }
     }

@@ -147,13 +147,14 @@ impl Objects {
             let refused =
                 |action| move |error| Unopened::Refused(Trouble::of(action, &layout::object(digest))(error));
             if !self.lease(&file).map_err(refused("lock"))? {
-                return Err(Unopened::Busy(file));
+                let is_missing = planted::is(Bug::BusyIsMissing);
+                return Err(if is_missing { Unopened::Missing } else { Unopened::Busy(file) });
             }
             let stat = file.stat().map_err(refused("examine"))?;
             if stat.kind != Kind::File {
                 return Err(Unopened::NotAFile);
             }
-            if stat.links > 0 {
+            if stat.links > 0 || planted::is(Bug::UnlinkedLeased) {
                 return Ok(Lease { file, stat });
             }
         }

@@ -79,7 +79,8 @@ impl Objects {
         }
         let stat = file.stat().map_err(Trouble::of("examine", name))?;
         let leads = self.leads_to(name, &stat) || planted::is(Bug::NameNotRechecked);
-        if !leads || !still(&stat) {
+        let mut holds = |stat: &Stat| planted::is(Bug::ReasonNotRechecked) || still(stat);
+        if !leads || !holds(&stat) {
             return Ok(Removed::Left);
         }
         match disposal {

@@ -137,7 +137,7 @@ impl Objects {
             let name = StagedName { dir: self.dir.clone(), path: path.clone(), is_published: false };
             let locked = file.try_lock(Lock::Shared).map_err(Trouble::of("lock", &path))?;
             let links = file.stat().map_err(Trouble::of("examine", &path))?.links;
-            if locked && links == 1 {
+            if (locked && links == 1) || planted::is(Bug::StagedNotRechecked) {
                 return Ok((name, file));
             }
         }
@@ -250,7 +250,8 @@ impl Objects {
             Err(Unopened::Refused(trouble)) => return Err(trouble.into()),
         };
         // Between opening and locking it may have lost its name [m].
-        if !self.leads_to(&layout::object(digest), &lease.stat) {
+        let leads = self.leads_to(&layout::object(digest), &lease.stat);
+        if !leads && !planted::is(Bug::KeptNotRechecked) {
             return Ok(None);
         }
         let vouched = known.iter().any(|stamp| self.is_vouched(digest, &lease, stamp))

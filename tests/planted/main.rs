@@ -10,7 +10,10 @@
 
 mod alone;
 mod durable;
+mod rules;
 mod together;
+#[path = "../it/crash/turns.rs"]
+mod turns;
 mod world;
 
 use plugcache::__sim::{Bug, plant};
@@ -34,6 +37,20 @@ impl Planted {
 impl Drop for Planted {
     fn drop(&mut self) {
         plant(None);
+    }
+}
+
+#[test]
+fn every_bug_that_can_be_planted_has_a_check() {
+    let files = [
+        include_str!("alone.rs"),
+        include_str!("durable.rs"),
+        include_str!("rules.rs"),
+        include_str!("together.rs"),
+    ];
+    for bug in Bug::ALL {
+        let call = format!("catches(Bug::{bug:?},");
+        assert!(files.iter().any(|file| file.contains(&call)), "{bug:?} has no check");
     }
 }
 

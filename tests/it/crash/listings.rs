@@ -2,7 +2,8 @@
 
 use super::{
     disk_with_store, find,
-    rules::{in_turns, store},
+    rules::store,
+    turns::in_turns,
     workload::{Op, prepare},
 };
 use plugcache::__sim::{self, Disk, Listings, Process};

@@ -11,6 +11,8 @@
 //! scenes      several processes that meet on one disk
 //! writers     .. interleaved at every verb
 //! histories   random operations, crashes and clocks
+//! turns       directed interleavings
+//! listings    looks at a manifest that others overtake
 //! rules       one directed test for each rule of the protocols
 //! ```
 //!
@@ -24,6 +26,7 @@ mod listings;
 mod model;
 mod rules;
 mod scenes;
+mod turns;
 mod workload;
 mod workloads;
 mod writers;

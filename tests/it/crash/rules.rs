@@ -2,10 +2,11 @@
 
 use super::{
     add, config, disk_with_store, find, open, sources_of,
+    turns::{Part, has_just, in_turns},
     workload::{LAZY, Op, prepare},
 };
 use plugcache::{
-    __sim::{Body, Controller, Disk, Process, Random, Verb},
+    __sim::{Body, Controller, Process, Random, Verb},
     BuildError, Store,
 };
 use std::{
@@ -18,42 +19,6 @@ use std::{
 
 pub(super) fn store(process: &Process) -> Store {
     open(process, config(0, LAZY.durability).build_wait_max(Duration::from_millis(60))).unwrap()
-}
-
-/// What one process does.
-pub(super) type Part<'a> = Box<dyn FnOnce(&Process) + Send + 'a>;
-
-/// A process, and when it has gone far enough.
-pub(super) type Turn<'a> = (usize, &'a dyn Fn(&Process) -> bool);
-
-/// Who goes, as a list of (process, until): each goes until its condition holds or it has ended; then all the
-/// others.
-pub(super) fn in_turns<'a>(disk: &Disk, bodies: Vec<Part<'a>>, turns: &[Turn<'_>]) {
-    let processes = Mutex::new(vec![None; bodies.len()]);
-    let bodies = bodies.into_iter().enumerate().map(|(number, body)| {
-        let processes = &processes;
-        Box::new(move |process: Process| {
-            processes.lock().unwrap()[number] = Some(process.clone());
-            body(&process);
-        }) as Body<'_>
-    });
-    let mut turn = 0;
-    let report = Controller::new(disk).run(bodies.collect(), |can| {
-        while let Some((number, is_done)) = turns.get(turn) {
-            let process = processes.lock().unwrap()[*number].clone();
-            match can.iter().position(|other| other == number) {
-                Some(position) if !process.is_some_and(|process| is_done(&process)) => return position,
-                _ => turn += 1,
-            }
-        }
-        0
-    });
-    assert!(report.is_complete);
-}
-
-/// Whether the last verb of a process was this, on a path with this in it.
-fn has_just(process: &Process, verb: Verb, part: &str) -> bool {
-    process.trace().last().is_some_and(|step| step.verb == verb && step.path.to_string_lossy().contains(part))
 }
 
 /// **remove**: between opening an object and locking it, another removes it and a third publishes it again.
