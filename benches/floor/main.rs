@@ -1,0 +1,56 @@
+//! Each operation beside its floor twin, the bare system calls of `benches/twins`.
+//!
+//! ```text
+//! cargo bench                        all rows: absolute figures by criterion, then the table of ratios
+//! cargo bench -- ratios [ROW]        the table alone, of the rows whose name contains ROW
+//! cargo bench -- criterion [ROW]     the absolute figures alone
+//! cargo bench -- calls ROW           the system calls of one operation, beside those of the twin
+//! ```
+//!
+//! A ratio is that of two medians of rounds that took turns within one run. The state is warm unless a row says
+//! otherwise. `PLUGCACHE_BENCH_DIR` says where the stores are made (else the temporary directory of the system),
+//! `PLUGCACHE_BENCH_QUICK=1` leaves out what takes minutes (10^6 entries, 1 GiB).
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should stop right there")]
+#![expect(clippy::disallowed_methods, reason = "the rule is the library's: the floor is the bare system")]
+
+mod bench;
+mod calls;
+mod child;
+mod place;
+mod rows_add;
+mod rows_digest;
+mod rows_find;
+mod rows_many;
+mod rows_open;
+#[path = "../twins/mod.rs"]
+mod twins;
+
+use bench::{Bench, Task};
+
+fn main() {
+    // Cargo adds `--bench`; `cargo test --benches` adds `--test` or nothing.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["child", ref rest @ ..] => return child::main(rest),
+        ["calls", row] => return calls::print(row),
+        _ => {}
+    }
+    let filter = |rest: &[&str]| rest.first().copied().unwrap_or_default().to_owned();
+    let task = match words[..] {
+        ["trace", side, row] => Task::Trace { ours: side == "ours", row: row.to_owned() },
+        ["ratios", ref rest @ ..] => Task::Measure { ratios: true, criterion: false, filter: filter(rest) },
+        ["criterion", ref rest @ ..] => {
+            Task::Measure { ratios: false, criterion: true, filter: filter(rest) }
+        }
+        ["--test", ..] => Task::Once,
+        ref rest => Task::Measure { ratios: true, criterion: true, filter: filter(rest) },
+    };
+    let mut bench = Bench::new(task);
+    rows_find::run(&mut bench);
+    rows_open::run(&mut bench);
+    rows_digest::run(&mut bench);
+    rows_add::run(&mut bench);
+    rows_many::run(&mut bench);
+    bench.finish();
+}
