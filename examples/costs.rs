@@ -1,5 +1,6 @@
 //! What an operation costs: performs it a number of times, so that the difference between two numbers, seen
-//! by `strace -c`, is that of the operations alone. The figures in README.md were taken with this.
+//! by `strace -c`, is that of the operations alone. The figures in README.md were taken with this, and those that
+//! `tests/it/costs.rs` pins.
 //!
 //! ```text
 //! strace -c -f target/release/examples/costs hit 1000 /tmp/costs-1
@@ -18,12 +19,18 @@ use std::{
     fs,
     hint::black_box,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
+use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, SourcesBuilder, Store, Toolchain};
 
-const USAGE: &str = "costs lookup|find|hit|path|get|miss|add|add-file|build|size|memory COUNT DIRECTORY";
+const USAGE: &str = "costs lookup|find|hit|held|read|path|get|miss|open|add|add-file|build|digest|size|memory COUNT DIRECTORY";
+
+/// What each opening finds in the segment.
+const ENTRIES: usize = 100;
+/// Source files of one digest.
+const FILES: usize = 100;
 
 /// What each artifact holds, so that every one is an object of its own.
 const ARTIFACT_BYTES: usize = 4096;
@@ -52,11 +59,35 @@ fn main() -> anyhow::Result<()> {
             std::process::exit(0);
         }
         "hit" => repeat(count, |_| Ok(store.find(&known).is_some()))?,
+        "held" => {
+            let held = store.find(&known);
+            repeat(count, |_| Ok(store.find(&known).is_some()))?;
+            drop(held);
+        }
+        "read" => {
+            let mut bytes = Vec::new();
+            repeat(count, |_| {
+                store.find(&known).context("a miss")?.primary().read_into(&mut bytes)?;
+                Ok(bytes.len() == ARTIFACT_BYTES)
+            })?;
+        }
         "path" => repeat(count, |_| Ok(store.find(&known).is_some_and(|found| found.path().is_absolute())))?,
         "get" => repeat(count, |_| Ok(store.get_or_build(&known, |_| anyhow::bail!("not a hit")).is_ok()))?,
         "miss" => {
             let unknown = sources(1)?;
             repeat(count, |_| Ok(store.find(&unknown).is_none()))?;
+        }
+        "open" => {
+            for number in 1..ENTRIES {
+                add(&store, number)?;
+            }
+            ensure!(plugcache::__sim::compact(&store));
+            repeat(count, |_| Ok(open(&dir)?.find(&known).is_some()))?;
+        }
+        "digest" => {
+            let files = source_files(&place)?;
+            // The first one reads them, and is there for any count.
+            repeat(count + 1, |_| Ok(of_files(&files).digest_with(&store).is_ok()))?;
         }
         "add" => repeat(count, |number| add(&store, number + 1))?,
         "add-file" => repeat(count, |number| {
@@ -90,6 +121,20 @@ fn sources(number: usize) -> anyhow::Result<Sources> {
     let toolchain = Toolchain::of_value("cc", "costs 1");
     let sources = Sources::new("costs/1", &toolchain, NO_OPTIONS);
     Ok(sources.bytes("plugin.c", format!("int plugin = {number};")).digest()?)
+}
+
+/// Files that have been left alone for so long that the memo believes their times.
+fn source_files(place: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let paths: Vec<_> = (0..FILES).map(|number| place.join(format!("source-{number:03}.c"))).collect();
+    for path in &paths {
+        fs::write(path, artifact(0))?;
+    }
+    std::thread::sleep(Duration::from_millis(2100));
+    Ok(paths)
+}
+
+fn of_files(paths: &[PathBuf]) -> SourcesBuilder {
+    Sources::new("costs/1", &Toolchain::of_value("cc", "costs 1"), NO_OPTIONS).files(paths)
 }
 
 fn artifact(number: usize) -> Vec<u8> {

@@ -140,7 +140,9 @@ fn write_entries(root: &Path, count: u64) {
     let last = manifest_names(root).into_iter().rfind(|name| name.starts_with("log.")).unwrap();
     let mut number: u64 = last["log.".len()..].parse().unwrap();
     let bytes = fs::read(v1.join(&last)).unwrap();
-    let (header, seed) = (&bytes[..64], u64::from_le_bytes(bytes[17..25].try_into().unwrap()));
+    // The header says by which number the checksums of the others are made.
+    let header = &bytes[..64];
+    let seed = u64::from_le_bytes(__sim::frames(header, 0).0[0].payload[1..9].try_into().unwrap());
     let frames = __sim::frames(&bytes[64..], seed).0;
     const PUT: u8 = 2;
     const SEAL: u8 = 5;

@@ -13,6 +13,7 @@ mod bad_places;
 mod bad_rights;
 mod bad_sources;
 mod common;
+mod costs;
 mod crash;
 mod damage;
 mod docs;
