@@ -25,7 +25,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, SourcesBuilder, Store, Toolchain};
 
-const USAGE: &str = "costs lookup|find|hit|held|read|path|get|miss|open|add|add-file|build|digest|size|memory COUNT DIRECTORY";
+const USAGE: &str = "costs lookup|hit|held|read|path|packed|get|miss|open|add|add-file|add-packed|build|digest|size|memory COUNT DIRECTORY";
 
 /// What each opening finds in the segment.
 const ENTRIES: usize = 100;
@@ -52,12 +52,6 @@ fn main() -> anyhow::Result<()> {
     fs::write(&file, artifact(0))?;
     match operation.as_str() {
         "lookup" => repeat(count, |_| Ok(store.lookup(&known).is_some()))?,
-        "find" => {
-            // The artifacts stay open: what is counted is the find alone.
-            let found: Vec<_> = (0..count).map(|_| store.find(&known)).collect();
-            ensure!(found.iter().all(Option::is_some));
-            std::process::exit(0);
-        }
         "hit" => repeat(count, |_| Ok(store.find(&known).is_some()))?,
         "held" => {
             let held = store.find(&known);
@@ -72,6 +66,11 @@ fn main() -> anyhow::Result<()> {
             })?;
         }
         "path" => repeat(count, |_| Ok(store.find(&known).is_some_and(|found| found.path().is_absolute())))?,
+        "packed" => {
+            add_packed(&store, 1)?;
+            let packed = sources(1)?;
+            repeat(count, |_| Ok(store.find(&packed).is_some()))?;
+        }
         "get" => repeat(count, |_| Ok(store.get_or_build(&known, |_| anyhow::bail!("not a hit")).is_ok()))?,
         "miss" => {
             let unknown = sources(1)?;
@@ -94,6 +93,7 @@ fn main() -> anyhow::Result<()> {
             let added = store.add(&sources(number + 1)?, Outputs::file("plugin.so", &file))?;
             Ok(added == Added::Stored)
         })?,
+        "add-packed" => repeat(count, |number| add_packed(&store, number + 1))?,
         "build" => repeat(count, |number| {
             let built =
                 store.get_or_build(&sources(number + 1)?, |build| build.write("plugin.so", artifact(number)));
@@ -103,6 +103,11 @@ fn main() -> anyhow::Result<()> {
         _ => anyhow::bail!(USAGE),
     }
     Ok(())
+}
+
+fn add_packed(store: &Store, number: usize) -> anyhow::Result<bool> {
+    let small = artifact(number).split_off(ARTIFACT_BYTES - 256);
+    Ok(store.add(&sources(number)?, Outputs::packed("function", small))? == Added::Stored)
 }
 
 fn open(dir: &Path) -> anyhow::Result<Store> {

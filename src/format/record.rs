@@ -87,6 +87,9 @@ pub(crate) struct OutputRecord {
     pub(crate) len: u64,
     pub(crate) executable: bool,
     pub(crate) stamp: Stamp,
+    /// The bytes themselves, where they are packed into the entry. They have no file then, or (where somebody
+    /// asked for a path) one that anybody may remove.
+    pub(crate) packed: Option<Vec<u8>>,
 }
 
 /// What an entry was made from.
@@ -365,6 +368,7 @@ pub(crate) mod tests {
                 len: 4096,
                 executable: true,
                 stamp: [9; 16],
+                packed: None,
             }],
             details: Some(Details {
                 recipe: Recipe {

@@ -60,6 +60,9 @@ impl<'a> Walk<'a> {
         let len = self.u64()?;
         self.bool()?;
         self.take(16)?;
+        if self.bool()? {
+            self.bytes()?;
+        }
         Some((name, len))
     }
 
@@ -174,10 +177,12 @@ mod tests {
             ..spilled.outputs[0].clone()
         };
         spilled.outputs.push(hidden.clone());
+        let mut packed = sample(8);
+        packed.outputs[0].packed = Some(b"twelve bytes".to_vec());
         let long = Put { label: "l".repeat(300), ..sample(5) };
         let bare = Put { outputs: Vec::new(), details: None, ..sample(6) };
         let only_hidden = Put { outputs: vec![hidden], details: None, ..sample(7) };
-        vec![whole, spilled, long, bare, only_hidden]
+        vec![whole, spilled, packed, long, bare, only_hidden]
     }
 
     #[test]

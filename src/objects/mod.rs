@@ -272,31 +272,37 @@ pub(crate) fn hash_of(file: &File) -> io::Result<ObjectDigest> {
     }
 }
 
-/// All that the file holds.
-pub(crate) fn read_all(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    read_into(file, &mut bytes)?;
-    Ok(bytes)
+/// Replaces the content of `bytes` by the first `len` bytes of the file, or all there are; reuses its memory.
+pub(crate) fn read_first(file: &File, len: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?, 0);
+    let mut at = 0;
+    while at < bytes.len() {
+        match file.read_at(&mut bytes[at..], at as u64)? {
+            0 => bytes.truncate(at),
+            read => at += read,
+        }
+    }
+    Ok(())
 }
 
-/// Replaces the content of `bytes` by all that the file holds; reuses its memory.
-pub(crate) fn read_into(file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
+/// All that the file holds.
+pub(crate) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let expected = usize::try_from(file.stat()?.len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    bytes.resize(expected, 0);
+    let mut bytes = vec![0; expected];
     let mut at = 0;
     loop {
         if at == bytes.len() {
             // At the end as announced, or the file grew: one more reading tells.
             let mut more = [0; 1];
             if file.read_at(&mut more, at as u64)? == 0 {
-                return Ok(());
+                return Ok(bytes);
             }
             bytes.resize(at + CHUNK_BYTES, 0);
         }
         match file.read_at(&mut bytes[at..], at as u64)? {
             0 => {
                 bytes.truncate(at);
-                return Ok(());
+                return Ok(bytes);
             }
             len => at += len,
         }

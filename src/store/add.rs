@@ -1,20 +1,19 @@
 //! Adding: outputs to objects to entry, in this order (I4). The leases on the objects are held until the own
 //! PUT has been read back [m]: a sweep that runs meanwhile finds them leased, or named.
 
-use std::{
-    collections::HashSet,
-    ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::HashSet, ffi::OsStr};
 
-use super::{Inner, Store, root::Root};
+use super::{
+    Inner, Store,
+    outputs::{Outputs, Owned, PACKED_BYTES_MAX, PACKED_SUM_MAX, Ready},
+    root::Root,
+};
 use crate::{
-    digest::Hasher,
+    digest::{Hasher, ObjectDigest},
     error::{NoOutput, Skip},
     format::{
         frame::PAYLOAD_BYTES_MAX,
-        record::{DETAILS_NAME, Details, Discovered, OutputRecord, Put, Record, Stamp},
+        record::{DETAILS_NAME, Details, Discovered, Put, Record, Stamp},
     },
     fs::{self, Kind},
     manifest::{Compacted, Grown, Refused},
@@ -26,65 +25,6 @@ use crate::{
 
 /// An entry names at most this many outputs, so that finding it opens a bounded number of files.
 const OUTPUTS_MAX: usize = 1024;
-
-/// What a caller that compiled by itself gives to [`Store::add`]: named outputs, the first of which is the
-/// primary one.
-///
-/// ```
-/// use plugcache::Outputs;
-/// let outputs = Outputs::bytes("greet.cwasm", vec![0; 16]).and_bytes("greet.map", "{}");
-/// ```
-#[must_use = "outputs do nothing until they are added"]
-#[derive(Clone, Debug)]
-pub struct Outputs {
-    pub(super) named: Vec<(OsString, Owned)>,
-    pub(super) cost: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Owned {
-    Bytes(Vec<u8>),
-    File(PathBuf),
-}
-
-impl Owned {
-    fn content(&self) -> Content<'_> {
-        match self {
-            Owned::Bytes(bytes) => Content::Bytes(bytes),
-            Owned::File(path) => Content::File(path),
-        }
-    }
-}
-
-impl Outputs {
-    /// One output from a file, which is copied: it stays the caller's, and is never moved or linked.
-    pub fn file(name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
-        Outputs { named: Vec::new(), cost: Duration::ZERO }.and_file(name, path)
-    }
-
-    /// One output from memory.
-    pub fn bytes(name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
-        Outputs { named: Vec::new(), cost: Duration::ZERO }.and_bytes(name, bytes)
-    }
-
-    /// One more output from a file.
-    pub fn and_file(mut self, name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
-        self.named.push((name.as_ref().to_owned(), Owned::File(path.as_ref().to_owned())));
-        self
-    }
-
-    /// One more output from memory.
-    pub fn and_bytes(mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
-        self.named.push((name.as_ref().to_owned(), Owned::Bytes(bytes.into())));
-        self
-    }
-
-    /// How long making them took: what a later hit saves.
-    pub fn cost(mut self, cost: Duration) -> Outputs {
-        self.cost = cost;
-        self
-    }
-}
 
 /// What became of an add.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,11 +48,11 @@ impl From<Skip> for NotAdded {
     }
 }
 
-/// A committed entry, with the leases on its objects.
+/// A committed entry, with its outputs, the one for details included.
 pub(super) struct Committed {
     pub(super) root: Arc<Root>,
     pub(super) put: Arc<Put>,
-    pub(super) published: Vec<Published>,
+    pub(super) outputs: Vec<Ready>,
 }
 
 impl Store {
@@ -196,14 +136,14 @@ impl Inner {
         // The manifest first: a store of a later version gets no objects either.
         root.manifest.refresh().map_err(|none| gone(Skip::from(Refused::from(none)).into()))?;
         let replaced = root.manifest.of_source(sources.digest().as_bytes());
-        let mut published = self.publish(root, outputs, &replaced).map_err(gone)?;
+        let mut ready = self.publish(root, outputs, &replaced).map_err(gone)?;
         let exec = self.exec().map_err(|why| Some(Skip::Disabled(why).into()))?;
-        let mut put = self.put(sources, outputs, details, exec, &published).map_err(Some)?;
+        let mut put = self.put(sources, outputs, details, exec, &ready).map_err(Some)?;
         if !fits(&put) {
-            let spilled = self.spill(root, details).map_err(gone)?;
+            let spilled = Ready::Published(self.spill(root, details).map_err(gone)?);
             put.details = None;
-            put.outputs.push(record_of(DETAILS_NAME, &spilled));
-            published.push(spilled);
+            put.outputs.push(spilled.record(DETAILS_NAME));
+            ready.push(spilled);
         }
         let put = Arc::new(put);
         let grown = match root.manifest.append(&Record::Put(Box::new(Put::clone(&put)))) {
@@ -213,24 +153,27 @@ impl Inner {
         };
         self.note_use(put.put_id);
         self.keep_limits(root, &put, &replaced, grown);
-        Ok(Committed { root: root.clone(), put, published })
+        Ok(Committed { root: root.clone(), put, outputs: ready })
     }
 
-    fn publish(
-        &self,
-        root: &Root,
-        outputs: &Outputs,
-        replaced: &[Arc<Put>],
-    ) -> Result<Vec<Published>, NotAdded> {
+    fn publish(&self, root: &Root, outputs: &Outputs, replaced: &[Arc<Put>]) -> Result<Vec<Ready>, NotAdded> {
+        let mut packed_sum = 0;
         let known: Vec<Stamp> =
             replaced.iter().flat_map(|put| put.outputs.iter().map(|output| output.stamp)).collect();
         outputs
             .named
             .iter()
             .map(|(name, owned)| {
+                if let Owned::Packed(bytes) = owned
+                    && bytes.len() <= PACKED_BYTES_MAX
+                    && packed_sum + bytes.len() <= PACKED_SUM_MAX
+                {
+                    packed_sum += bytes.len();
+                    return Ok(Ready::Packed(ObjectDigest::of_bytes(bytes), bytes.clone()));
+                }
                 let staged = root.objects.stage(&owned.content());
                 let published = staged.and_then(|staged| root.objects.publish(staged, &known));
-                published.map_err(|why| self.not_added(root, name, why))
+                published.map(Ready::Published).map_err(|why| self.not_added(root, name, why))
             })
             .collect()
     }
@@ -264,7 +207,7 @@ impl Inner {
         outputs: &Outputs,
         details: &Details,
         exec: [u8; 32],
-        published: &[Published],
+        ready: &[Ready],
     ) -> Result<Put, NotAdded> {
         let random = self.fs.random::<8>();
         let put_id = random.map_err(|error| Skip::Io {
@@ -272,7 +215,7 @@ impl Inner {
             path: "getrandom".into(),
             error: error.to_string(),
         })?;
-        let named = outputs.named.iter().zip(published);
+        let named = outputs.named.iter().zip(ready);
         Ok(Put {
             put_id: u64::from_le_bytes(put_id),
             source: *sources.digest().as_bytes(),
@@ -287,7 +230,7 @@ impl Inner {
             ),
             names: hash_of_list(details.recipe.parts.iter().map(|part| &part.name)),
             label: sources.label().to_owned(),
-            outputs: named.map(|((name, _), published)| record_of(fs::bytes_of(name), published)).collect(),
+            outputs: named.map(|((name, _), ready)| ready.record(fs::bytes_of(name))).collect(),
             details: Some(details.clone()),
         })
     }
@@ -334,7 +277,7 @@ impl Inner {
             return Err(Skip::NoRoom);
         }
         let len = |owned: &Owned| match owned {
-            Owned::Bytes(bytes) => bytes.len() as u64,
+            Owned::Bytes(bytes) | Owned::Packed(bytes) => bytes.len() as u64,
             Owned::File(path) => self.fs.stat_source(path).map_or(0, |stat| stat.len),
         };
         let bytes = outputs.named.iter().map(|(_, owned)| len(owned)).fold(0, u64::saturating_add);
@@ -362,16 +305,6 @@ impl Inner {
 /// Whether the entry fits a frame with its details in it.
 fn fits(put: &Put) -> bool {
     put.framed_len() <= PAYLOAD_BYTES_MAX
-}
-
-fn record_of(name: &[u8], published: &Published) -> OutputRecord {
-    OutputRecord {
-        name: name.to_vec(),
-        object: *published.digest.as_bytes(),
-        len: published.lease.len(),
-        executable: published.executable,
-        stamp: published.stamp,
-    }
 }
 
 /// Tells entries apart whose builds read different files; zeros for none.

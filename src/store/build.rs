@@ -9,17 +9,19 @@ use std::{
 
 use super::{
     Inner,
-    add::{Committed, NotAdded, Outputs},
-    artifact::{Artifact, Held, HeldOutput},
+    add::{Committed, NotAdded},
+    artifact::{Artifact, Held},
     get::{Got, How},
     inputs::Inputs,
+    output::{Content, HeldOutput},
+    outputs::{Outputs, Ready},
     scratch::Scratch,
 };
 use crate::{
     error::{NoOutput, Skip},
     flight::Ticket,
     fs::{self, Fs, Kind},
-    objects::{self, Published},
+    objects,
     sources::{Sources, parse_depfile},
     sync::{Arc, OnceLock},
 };
@@ -39,12 +41,20 @@ pub struct Build {
     sources: Sources,
     /// Why the artifact cannot be stored, if that is known already.
     unstorable: Option<Skip>,
-    outputs: Vec<(OsString, PathBuf)>,
+    outputs: Vec<(OsString, Made)>,
     inputs: Inputs,
     started: Instant,
     // Declared before the ticket: the directory goes before the next builder comes.
     scratch: Scratch,
     _ticket: Option<Ticket>,
+}
+
+/// Where a build has put an output.
+#[derive(Clone, Debug)]
+enum Made {
+    File(PathBuf),
+    /// In memory, to be packed.
+    Packed(Vec<u8>),
 }
 
 impl Build {
@@ -92,7 +102,8 @@ impl Build {
     /// `output-3` that an output without such a name was given before).
     pub fn output(&mut self, name: impl AsRef<OsStr>) -> PathBuf {
         let name = name.as_ref();
-        if let Some((_, path)) = self.outputs.iter().find(|(known, _)| known == name) {
+        let known = self.outputs.iter().position(|(known, _)| known == name);
+        if let Some((_, Made::File(path))) = known.and_then(|place| self.outputs.get(place)) {
             return path.clone();
         }
         let bytes = fs::bytes_of(name);
@@ -102,12 +113,25 @@ impl Build {
         let mut number = self.outputs.len();
         let mut path = self.dir().join(if plain { name.to_owned() } else { numbered(number) });
         // A name may look like a number that another output was given: two outputs never share a file.
-        while self.outputs.iter().any(|(_, taken)| *taken == path) {
+        while self.outputs.iter().any(|(_, made)| matches!(made, Made::File(taken) if *taken == path)) {
             number += 1;
             path = self.dir().join(numbered(number));
         }
-        self.outputs.push((name.to_owned(), path.clone()));
+        self.declare(name, Made::File(path.clone()));
         path
+    }
+
+    fn declare(&mut self, name: &OsStr, made: Made) {
+        match self.outputs.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = made,
+            None => self.outputs.push((name.to_owned(), made)),
+        }
+    }
+
+    /// Declares an output of these bytes that is to be packed into the entry: see
+    /// [`Outputs::packed`](crate::Outputs::packed).
+    pub fn write_packed(&mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) {
+        self.declare(name.as_ref(), Made::Packed(bytes.into()));
     }
 
     /// Declares an output and writes it.
@@ -147,15 +171,13 @@ impl Build {
     /// # Errors
     /// No output was declared, or one is missing or no regular file.
     pub fn finish(self) -> Result<Got, NoOutput> {
-        let outputs = self.outputs.iter().fold(None, |outputs: Option<Outputs>, (name, path)| {
-            Some(match outputs {
-                None => Outputs::file(name, path),
-                Some(outputs) => outputs.and_file(name, path),
-            })
-        });
-        let Some(outputs) = outputs.map(|outputs| outputs.cost(self.started.elapsed())) else {
-            return Err(NoOutput { name: OsString::new(), problem: "the build named no output".into() });
-        };
+        let mut outputs = Outputs::none().cost(self.started.elapsed());
+        for (name, made) in &self.outputs {
+            outputs = match made {
+                Made::File(path) => outputs.and_file(name, path),
+                Made::Packed(bytes) => outputs.and_packed(name, bytes.as_slice()),
+            };
+        }
         let added = match &self.unstorable {
             Some(skip) => Err(NotAdded::Skipped(skip.clone())),
             None => self
@@ -172,10 +194,10 @@ impl Build {
     }
 
     fn stored(&self, committed: Committed) -> Artifact {
-        let Committed { root, put, published } = committed;
+        let Committed { root, put, outputs: ready } = committed;
         let visible = put.visible().len();
-        let outputs = self.outputs.iter().zip(published).take(visible);
-        let outputs = outputs.map(|((name, _), published)| held_object(name, published)).collect();
+        let outputs = self.outputs.iter().zip(ready).take(visible);
+        let outputs = outputs.map(|((name, _), ready)| held_ready(name, ready)).collect();
         let held = self.held(outputs, put.cost_ms);
         let artifact = Artifact::new(Held { put: Some(put), root: Some(root), ..held });
         self.store.live.note(&artifact);
@@ -187,9 +209,10 @@ impl Build {
         let held = self
             .outputs
             .iter()
-            .map(|(name, path)| {
-                held_file(&self.store.fs, name, path)
-                    .map_err(|error| NoOutput { name: name.clone(), problem: error.to_string() })
+            .map(|(name, made)| match made {
+                Made::File(path) => held_file(&self.store.fs, name, path)
+                    .map_err(|error| NoOutput { name: name.clone(), problem: error.to_string() }),
+                Made::Packed(bytes) => Ok(HeldOutput::packed(name.clone(), bytes)),
             })
             .collect::<Result<_, _>>()?;
         let held = self.held(held, u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX));
@@ -214,15 +237,16 @@ impl Build {
     }
 }
 
-fn held_object(name: &OsStr, published: Published) -> HeldOutput {
-    HeldOutput {
-        name: name.to_owned(),
-        outside: None,
-        digest: published.digest,
-        len: published.lease.len(),
-        executable: published.executable,
-        proved: Some(published.lease.stat()),
-        file: published.lease.file,
+fn held_ready(name: &OsStr, ready: Ready) -> HeldOutput {
+    match ready {
+        Ready::Published(published) => HeldOutput {
+            name: name.to_owned(),
+            digest: published.digest,
+            len: published.lease.len(),
+            executable: published.executable,
+            content: Content::Object(published.lease),
+        },
+        Ready::Packed(_, bytes) => HeldOutput::packed(name.to_owned(), &bytes),
     }
 }
 
@@ -234,11 +258,9 @@ fn held_file(files: &Fs, name: &OsStr, path: &Path) -> io::Result<HeldOutput> {
     }
     Ok(HeldOutput {
         name: name.to_owned(),
-        outside: Some(path.to_owned()),
         digest: objects::hash_of(&file)?,
         len: stat.len,
         executable: stat.mode & 0o111 != 0,
-        file,
-        proved: None,
+        content: Content::Outside(file, path.to_owned()),
     })
 }

@@ -9,8 +9,9 @@ use std::{
 
 use super::{
     Inner, Store,
-    artifact::{Artifact, Held, HeldOutput},
+    artifact::{Artifact, Held},
     inputs::Moves,
+    output::{Content, HeldOutput},
     report::Entry,
     root::Root,
     scratch::Scratch,
@@ -21,7 +22,7 @@ use crate::{
     format::record::{Details, OutputRecord, Put, PutId, Record, Stamp, Touch},
     fs::{self, Access},
     manifest::NoView,
-    objects::{self, Lease, Unopened, Verified},
+    objects::{Lease, Unopened, Verified},
     planted::{self, Bug},
     sources::{self, Sources, SourcesBuilder, SourcesError},
     sync::{Arc, OnceLock},
@@ -214,7 +215,7 @@ impl Inner {
         };
         let digest = ObjectDigest::from_bytes(output.object);
         let opened = self.open_output(root, output)?;
-        let bytes = objects::read_all(&opened.output.file).map_err(|_| Miss::ObjectUnreadable(digest))?;
+        let bytes = opened.output.bytes().map_err(|_| Miss::ObjectUnreadable(digest))?;
         Details::of_bytes(&bytes).map(Some).map_err(|_| Miss::ObjectDamaged(digest))
     }
 
@@ -244,9 +245,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Opens, leases and proves one object.
+    /// Opens, leases and proves one object; one that is packed into its entry is proved alone.
     fn open_output(&self, root: &Arc<Root>, output: &OutputRecord) -> Result<Opened, Miss> {
         let digest = ObjectDigest::from_bytes(output.object);
+        if let Some(bytes) = &output.packed {
+            let held = HeldOutput::packed(fs::text_of(&output.name), bytes);
+            let right = held.digest == digest && held.len == output.len;
+            let opened = right.then_some(Opened { output: held, scratch: None, stamp: None });
+            return opened.ok_or(Miss::ObjectDamaged(digest));
+        }
         let lease = match root.objects.open(&digest) {
             Ok(lease) => lease,
             Err(Unopened::Missing) => return Err(Miss::ObjectMissing(digest)),
@@ -272,13 +279,11 @@ impl Inner {
         let lease = again.unwrap_or(lease);
         let output = HeldOutput {
             name: fs::text_of(&output.name),
-            outside: None,
             digest,
             // Of the inode that was proved right, whatever the entry says.
             len: lease.len(),
             executable: output.executable,
-            proved: Some(lease.stat()),
-            file: lease.file,
+            content: Content::Object(lease),
         };
         Ok(Opened { output, scratch: None, stamp })
     }
@@ -325,12 +330,10 @@ impl Inner {
         file.set_mode(if output.executable { 0o555 } else { 0o444 }).map_err(unreadable)?;
         let output = HeldOutput {
             name: fs::text_of(&output.name),
-            outside: Some(path),
             digest,
             len: bytes.len() as u64,
             executable: output.executable,
-            file,
-            proved: None,
+            content: Content::Outside(file, path),
         };
         Ok(Opened { output, scratch: Some(scratch), stamp: None })
     }

@@ -6,7 +6,8 @@
 //! add.rs        outputs -> objects -> entry
 //! get.rs        one build for many waiting callers
 //! build.rs      a build in progress; scratch.rs where it works, inputs.rs what it read
-//! artifact.rs   what is handed out, and the lease behind it
+//! outputs.rs    what an add is given
+//! artifact.rs   what is handed out, and the lease behind it; output.rs one file of it; live.rs what is shared
 //! report.rs     entries, statistics, status
 //! ```
 
@@ -16,6 +17,9 @@ mod build;
 mod find;
 mod get;
 mod inputs;
+mod live;
+mod output;
+mod outputs;
 mod report;
 mod root;
 mod scratch;
@@ -23,13 +27,15 @@ mod scratch;
 use std::{collections::HashMap, time::SystemTime};
 
 pub use self::{
-    add::{Added, Outputs},
-    artifact::{Artifact, Map, Output, Sealed},
+    add::Added,
+    artifact::Artifact,
     build::Build,
     get::{Busy, Claim, Got, How, Loaded},
+    output::{Map, Output, Sealed},
+    outputs::Outputs,
     report::{Entry, EntryOutput, Stats, Status},
 };
-use self::{artifact::Live, report::Counters, root::Root};
+use self::{live::Live, report::Counters, root::Root};
 use crate::{
     config::{self, Config, Mode},
     digest::SourceDigest,

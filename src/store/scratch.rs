@@ -61,7 +61,12 @@ impl Scratch {
     }
 
     pub(super) fn temporary() -> io::Result<Scratch> {
-        tempfile::Builder::new().prefix("plugcache-").tempdir().map(Scratch::Temporary)
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("plugcache-");
+        // What lies in it is executed: private from its first moment, whatever the umask.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        builder.tempdir().map(Scratch::Temporary)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,7 +1,7 @@
 //! What the tests of bad input share: a small store to be damaged, what can be planted in it, child processes
 //! with other rights, and an encoder of frames (`codec`).
 
-mod codec;
+pub(crate) mod codec;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -18,7 +18,7 @@ use plugcache::{__sim, Config, Exec, NO_OPTIONS, Outputs, Sources, Store, Toolch
 use crate::format::{self, reader, root};
 
 /// BLAKE3 over all committed files: path and content of each, in the order of the paths.
-const COMMITTED: &str = "de6851dcb2b593ab988cbaaa1a1307194d57b72d0e4ea1af117d743e23d32587";
+const COMMITTED: &str = "b29ef3b58e40864e214ddf25ec0c6f854063c10b0cb0dfda2a5d874734d421e9";
 
 /// The working directory of a test is the root of the repository, so these paths are the same everywhere.
 const GREET_C: &str = "/proc/self/cwd/tests/data/golden-sources/greet.c";
@@ -68,6 +68,7 @@ fn entries() -> Vec<(Exec, Sources, Named)> {
         (host(), in_memory("tool"), vec![("tool", "#!tool"), ("tool.map", "")]),
         (host(), in_memory("replaced"), vec![("out", "new")]),
         (host(), in_memory("late"), vec![("out", "LATE")]),
+        (host(), in_memory("packed"), vec![("small", "PACKED"), ("file", "beside it")]),
         (Exec::Independent, wasm(), vec![("a.cwasm", "GREET 1")]),
     ]
 }
@@ -123,7 +124,7 @@ fn check(dir: &Path, boot: u8, readonly: bool) {
     let store = open(dir, host(), boot, readonly);
     assert!(store.find(&in_memory("dropped")).is_none());
     let labels: Vec<_> = store.entries().map(|entry| entry.label().to_owned()).collect();
-    assert_eq!(labels, ["the greeter", "tool", "replaced", "late", "a.wasm"]);
+    assert_eq!(labels, ["the greeter", "tool", "replaced", "late", "packed", "a.wasm"]);
 }
 
 #[test]
@@ -183,6 +184,10 @@ fn the_golden_store_is_what_the_reader_of_the_document_finds() {
         for (output, (name, bytes)) in put.outputs.iter().zip(outputs) {
             let digest = blake3::hash(bytes.as_bytes());
             assert_eq!((output.name.as_slice(), output.object), (name.as_bytes(), *digest.as_bytes()));
+            if let Some(packed) = &output.packed {
+                assert_eq!(packed, bytes.as_bytes());
+                continue;
+            }
             let hex = digest.to_hex();
             let path = golden().join(format!("v1/objects/{}/{}", &hex[..2], &hex[2..]));
             assert_eq!(fs::read(path).unwrap(), bytes.as_bytes());
@@ -257,6 +262,8 @@ fn make_store(dir: &Path) {
     add(&store, &in_memory("replaced"), Outputs::bytes("out", "new"));
     assert_eq!(store.forget(&in_memory("dropped").digest()).unwrap(), 1);
     add(&store, &in_memory("late"), Outputs::bytes("out", "LATE"));
+    let small = Outputs::packed("small", "PACKED").and_bytes("file", "beside it");
+    add(&store, &in_memory("packed"), small);
     // After another boot the object is hashed again, and a TOUCH says so.
     assert!(open(dir, host(), 0x43, false).find(&greet()).is_some());
     add(&open(dir, Exec::Independent, 0x43, false), &wasm(), Outputs::bytes("a.cwasm", "GREET 1"));

@@ -26,6 +26,7 @@ mod host;
 mod inputs;
 mod keys;
 mod many_writers;
+mod packed;
 mod scenarios;
 mod seed_limits;
 mod seed_rules;

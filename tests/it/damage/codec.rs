@@ -61,7 +61,7 @@ pub(crate) fn put(number: usize, exec: &[u8], outputs: &[(&[u8], [u8; 32], u64)]
         payload.extend(*name);
         payload.extend(object);
         payload.extend(len.to_le_bytes());
-        payload.extend([0; 1 + 16]);
+        payload.extend([0; 1 + 16 + 1]);
     }
     payload.extend([1, 0, 0, 0, 0]);
     payload

@@ -180,6 +180,7 @@ pub(crate) struct Output {
     pub(crate) len: u64,
     pub(crate) executable: bool,
     pub(crate) stamp: [u8; 16],
+    pub(crate) packed: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -305,6 +306,7 @@ fn put(c: &mut Cursor<'_>) -> Option<Put> {
                 len: c.u64("output length")?,
                 executable: c.tag("executable", &["no", "yes"])? == 1,
                 stamp: c.array("stamp")?,
+                packed: c.optional("packed", |c| c.string("bytes"))?,
             })
         })?,
         details: c.optional("details", details)?,

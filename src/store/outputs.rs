@@ -1,0 +1,131 @@
+//! What an add is given, and what it becomes before there is an entry.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    digest::ObjectDigest,
+    format::record::{OutputRecord, Stamp},
+    objects::{Content, Published},
+};
+
+/// An output that asks to be packed is packed into the entry up to this length ..
+pub(super) const PACKED_BYTES_MAX: usize = 8 * 1024;
+/// .. and all of an entry up to this sum, so that the entry still fits its frame.
+pub(super) const PACKED_SUM_MAX: usize = 32 * 1024;
+
+/// What a caller that compiled by itself gives to [`Store::add`](crate::Store::add): named outputs, the first of which is the
+/// primary one.
+///
+/// ```
+/// use plugcache::Outputs;
+/// let outputs = Outputs::bytes("greet.cwasm", vec![0; 16]).and_bytes("greet.map", "{}");
+/// ```
+#[must_use = "outputs do nothing until they are added"]
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    pub(super) named: Vec<(OsString, Owned)>,
+    pub(super) cost: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Owned {
+    Bytes(Vec<u8>),
+    /// To be packed into the entry, if it is small.
+    Packed(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Owned {
+    pub(super) fn content(&self) -> Content<'_> {
+        match self {
+            Owned::Bytes(bytes) | Owned::Packed(bytes) => Content::Bytes(bytes),
+            Owned::File(path) => Content::File(path),
+        }
+    }
+}
+
+impl Outputs {
+    pub(super) fn none() -> Outputs {
+        Outputs { named: Vec::new(), cost: Duration::ZERO }
+    }
+
+    /// One output from a file, which is copied: it stays the caller's, and is never moved or linked.
+    pub fn file(name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
+        Outputs::none().and_file(name, path)
+    }
+
+    /// One output from memory.
+    pub fn bytes(name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        Outputs::none().and_bytes(name, bytes)
+    }
+
+    /// One more output from a file.
+    pub fn and_file(mut self, name: impl AsRef<OsStr>, path: impl AsRef<Path>) -> Outputs {
+        self.named.push((name.as_ref().to_owned(), Owned::File(path.as_ref().to_owned())));
+        self
+    }
+
+    /// One more output from memory.
+    pub fn and_bytes(mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        self.named.push((name.as_ref().to_owned(), Owned::Bytes(bytes.into())));
+        self
+    }
+
+    /// One output from memory, without a file of its own: it lies in the entry itself, and reading it costs no
+    /// system call.
+    ///
+    /// For what comes by the thousand and is never opened by its path: functions of a JIT, metadata. Up to 8 KiB
+    /// each and 32 KiB in one entry; what is larger is stored as by [`bytes`](Outputs::bytes). All promises are
+    /// the same, and each find hashes the bytes. A [`path`](crate::Output::path) can be had: the first call writes
+    /// a file.
+    pub fn packed(name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        Outputs::none().and_packed(name, bytes)
+    }
+
+    /// One more output as by [`packed`](Outputs::packed).
+    pub fn and_packed(mut self, name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
+        self.named.push((name.as_ref().to_owned(), Owned::Packed(bytes.into())));
+        self
+    }
+
+    /// How long making them took: what a later hit saves.
+    pub fn cost(mut self, cost: Duration) -> Outputs {
+        self.cost = cost;
+        self
+    }
+}
+
+/// An output that waits for its entry.
+pub(super) enum Ready {
+    /// With the lease on its object.
+    Published(Published),
+    Packed(ObjectDigest, Vec<u8>),
+}
+
+impl Ready {
+    pub(super) fn record(&self, name: &[u8]) -> OutputRecord {
+        let name = name.to_vec();
+        match self {
+            Ready::Published(published) => OutputRecord {
+                name,
+                object: *published.digest.as_bytes(),
+                len: published.lease.len(),
+                executable: published.executable,
+                stamp: published.stamp,
+                packed: None,
+            },
+            Ready::Packed(digest, bytes) => OutputRecord {
+                name,
+                object: *digest.as_bytes(),
+                len: bytes.len() as u64,
+                executable: false,
+                stamp: Stamp::default(),
+                packed: Some(bytes.clone()),
+            },
+        }
+    }
+}
