@@ -263,7 +263,7 @@ impl Fs {
 
 /// Paths given to a `Dir` are relative to it and name something below it, spelled plainly: `..`, `.`, empty
 /// components and absolute paths are errors. So are symlinks anywhere in them, except that `stat` and `rename`
-/// look at the last component only (os/mod.rs says why).
+/// take one at the end for what it is.
 impl Dir {
     pub(crate) fn open_dir(&self, rel: &Path) -> io::Result<Dir> {
         match self {

@@ -188,7 +188,8 @@ impl Objects {
 
     /// Hashes the whole object, with its state taken before and after.
     pub(crate) fn verify(&self, digest: &ObjectDigest, lease: &mut Lease) -> Verified {
-        if self.access == Access::Append && lease.stat.mtime.sec != OBJECT_MTIME.sec {
+        let is_foreign = lease.stat.mtime.sec != OBJECT_MTIME.sec;
+        if self.access == Access::Append && is_foreign && self.is_alone(digest, &lease.stat) {
             // A copied store, say, or a foreign write. Without a time of ours a write in the same tick of a coarse
             // clock would not show; where it cannot be set the object is only trusted for this once.
             let _ = self.set_fresh_mtime(&lease.file);
@@ -211,6 +212,12 @@ impl Objects {
             }
         }
         Verified::Unreadable
+    }
+
+    /// Whether this file has the object's name and no other: one that also lies elsewhere is not the store's to
+    /// change (I20). Both from one look, so that it cannot be a foreign file that had two names until just now.
+    fn is_alone(&self, digest: &ObjectDigest, stat: &Stat) -> bool {
+        self.dir.stat(&layout::object(digest)).is_ok_and(|named| named.same_inode(stat) && named.links == 1)
     }
 
     /// Not the constant itself: whoever dies before it has hashed would leave wrong bytes under the very stamp

@@ -67,6 +67,12 @@ impl Objects {
         self.remove_open(&layout::object(digest), &file, Disposal::Quarantine, &mut still_wrong)
     }
 
+    /// Removes a leased object that has a second name elsewhere; the file lives on under that.
+    pub(super) fn remove_linked(&self, digest: &ObjectDigest, lease: Lease) -> Result<Removed, Trouble> {
+        let mut still_linked = |stat: &Stat| stat.links > 1;
+        self.remove_open(&layout::object(digest), &lease.file, Disposal::Unlink, &mut still_linked)
+    }
+
     fn remove_open(
         &self,
         name: &Path,

@@ -22,7 +22,7 @@ use crate::{
     digest::{Hasher, ObjectDigest},
     error::Trouble,
     format::record::Stamp,
-    fs::{Access, Dir, File, Kind, Lock},
+    fs::{Access, Dir, File, Kind, Lock, Stat},
     layout,
     planted::{self, Bug},
     sync::{Arc, atomic::Ordering},
@@ -76,6 +76,8 @@ pub(crate) struct Published {
 pub(crate) struct Staged {
     name: StagedName,
     file: File,
+    /// The file as it was made.
+    made: Stat,
     pub(crate) digest: ObjectDigest,
     executable: bool,
 }
@@ -99,7 +101,7 @@ impl Drop for StagedName {
 impl Objects {
     /// Copies and hashes `content` into staging.
     pub(crate) fn stage(&self, content: &Content<'_>) -> Result<Staged, Unpublished> {
-        let (name, writer) = self.create_staged()?;
+        let (name, writer, made) = self.create_staged()?;
         let (digest, executable) = match content {
             Content::Bytes(bytes) => {
                 write_all(&writer, &name.path, bytes)?;
@@ -111,7 +113,7 @@ impl Objects {
             }
         };
         let file = self.finish(writer, &name.path, executable)?;
-        Ok(Staged { name, file, digest, executable })
+        Ok(Staged { name, file, made, digest, executable })
     }
 
     /// The caller's file, which must be one, and whether it is executable.
@@ -125,7 +127,7 @@ impl Objects {
         }
     }
 
-    fn create_staged(&self) -> Result<(StagedName, File), Trouble> {
+    fn create_staged(&self) -> Result<(StagedName, File, Stat), Trouble> {
         let mut path = PathBuf::new();
         for _ in 0..STAGES_MAX {
             let token =
@@ -136,9 +138,9 @@ impl Objects {
                 self.dir.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
             let name = StagedName { dir: self.dir.clone(), path: path.clone(), is_published: false };
             let locked = file.try_lock(Lock::Shared).map_err(Trouble::of("lock", &path))?;
-            let links = file.stat().map_err(Trouble::of("examine", &path))?.links;
-            if (locked && links == 1) || planted::is(Bug::StagedNotRechecked) {
-                return Ok((name, file));
+            let stat = file.stat().map_err(Trouble::of("examine", &path))?;
+            if (locked && stat.links == 1) || planted::is(Bug::StagedNotRechecked) {
+                return Ok((name, file, stat));
             }
         }
         Err(Trouble::of("keep", &path)(io::Error::other(
@@ -226,6 +228,10 @@ impl Objects {
         let name = layout::object(&staged.digest);
         self.sync_dir(&staged.digest).map_err(|trouble| Unpublished::Unsynced(staged.digest, trouble))?;
         let stat = staged.file.stat().map_err(Trouble::of("examine", &name))?;
+        if !stat.same_inode(&staged.made) {
+            // It was opened by its staged name, which somebody gave to another file.
+            return Err(Trouble::of("publish", &name)(io::Error::other("it was exchanged")).into());
+        }
         let stamp = self.vouch(&staged.digest, &stat).unwrap_or_default();
         let lease = Lease { file: staged.file, stat };
         Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
@@ -257,6 +263,11 @@ impl Objects {
         let vouched = known.iter().any(|stamp| self.is_vouched(digest, &lease, stamp))
             || planted::is(Bug::ExistingTrusted);
         match if vouched { Verified::Right(None) } else { self.verify(digest, &mut lease) } {
+            Verified::Right(_) if staged.executable && !self.may_be_executable(digest, &lease.stat) => {
+                // Right, and not the store's to change: it makes room.
+                self.remove_linked(digest, lease)?;
+                Ok(None)
+            }
             Verified::Right(_) => Ok(Some(lease)),
             Verified::Wrong => {
                 if self.remove_leased(digest, lease)? == Removed::Left {
@@ -267,6 +278,10 @@ impl Objects {
             }
             Verified::Unreadable => Err(Unpublished::Busy),
         }
+    }
+
+    fn may_be_executable(&self, digest: &ObjectDigest, stat: &Stat) -> bool {
+        stat.mode & 0o111 != 0 || self.is_alone(digest, stat)
     }
 
     fn kept(&self, staged: &Staged, mut lease: Lease) -> Result<Published, Unpublished> {
@@ -312,7 +327,7 @@ impl Objects {
     }
 
     /// Whether the name leads to this very inode.
-    pub(super) fn leads_to(&self, name: &Path, stat: &crate::fs::Stat) -> bool {
+    pub(super) fn leads_to(&self, name: &Path, stat: &Stat) -> bool {
         self.dir.stat(name).is_ok_and(|now| now.same_inode(stat))
     }
 }

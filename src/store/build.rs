@@ -138,7 +138,7 @@ impl Build {
     pub fn write(&mut self, name: impl AsRef<OsStr>, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let path = self.output(name);
         let below = path.file_name().unwrap_or_default();
-        self.scratch.write(&self.store.fs, below.as_ref(), bytes.as_ref())
+        self.scratch.write(&self.store.fs, below.as_ref(), bytes.as_ref()).map(drop)
     }
 
     /// Reports a file that the build reads beside its sources: it must be unchanged for the next hit.

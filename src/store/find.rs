@@ -324,10 +324,10 @@ impl Inner {
         };
         let scratch = scratch.map_or_else(Scratch::temporary, Ok).map_err(unreadable)?;
         let name = digest.to_string();
-        scratch.write(&self.fs, name.as_ref(), &bytes).map_err(unreadable)?;
+        let written = scratch.write(&self.fs, name.as_ref(), &bytes).map_err(unreadable)?;
+        written.set_mode(if output.executable { 0o555 } else { 0o444 }).map_err(unreadable)?;
+        let file = scratch.reopen(&self.fs, name.as_ref(), &written).map_err(unreadable)?;
         let path = scratch.path().join(&name);
-        let file = self.fs.open_source(&path).map_err(unreadable)?;
-        file.set_mode(if output.executable { 0o555 } else { 0o444 }).map_err(unreadable)?;
         let output = HeldOutput {
             name: fs::text_of(&output.name),
             digest,

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::Trouble,
-    fs::{Dir, Fs, Lock, Stat, Time},
+    fs::{Access, Dir, File, Fs, Lock, Stat, Time},
     layout,
     sync::Arc,
 };
@@ -77,7 +77,7 @@ impl Scratch {
     }
 
     /// Makes (or makes anew) a file in it.
-    pub(super) fn write(&self, fs: &Fs, name: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, fs: &Fs, name: &Path, bytes: &[u8]) -> io::Result<File> {
         self.with_dir(fs, |dir| {
             match dir.unlink(name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -91,7 +91,16 @@ impl Scratch {
                     len => rest = &rest[len..],
                 }
             }
-            Ok(())
+            Ok(file)
+        })
+    }
+
+    /// Opens for reading what was written, if its name still leads to that very file.
+    pub(super) fn reopen(&self, fs: &Fs, name: &Path, written: &File) -> io::Result<File> {
+        self.with_dir(fs, |dir| {
+            let file = dir.open(name, Access::Read)?;
+            let is_same = file.stat()?.same_inode(&written.stat()?);
+            is_same.then_some(file).ok_or_else(|| io::Error::other("it was exchanged"))
         })
     }
 

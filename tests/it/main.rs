@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod bad_links;
 mod bad_manifest;
 mod bad_newer;
 mod bad_objects;

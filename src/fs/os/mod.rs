@@ -12,12 +12,9 @@
 //! host.rs     absolute paths, clock, random numbers, memory files
 //! ```
 //!
-//! Paths below a directory (I20). Opening resolves the whole path through no symlink. So do `make_dir`, and
-//! `unlink` and `remove_dir`, which destroy: they resolve the parent first and act on the last name in it, for
-//! two system calls more where the path has a directory part. `rename` and `stat` do not: they take the path
-//! as it is, relative to the descriptor, and refuse or report a symlink only at its end. `rename` is on the hot
-//! path of add, `stat` only looks, and the trust check at open has made sure that nobody but the user
-//! and root could plant a symlink for a shard.
+//! Paths below a directory (I20). No verb follows a symlink in one, whoever plants it and whenever. Opening
+//! resolves the whole path; the others resolve the parent first and act on the last name in it, for two system
+//! calls more where the path has a directory part.
 //!
 //! Locks are `flock` without waiting (I13), freed by close and by death (I12); there is no unlock verb, because
 //! a forked child shares the description. Nothing here shortens a file or maps one writable (I11).
@@ -105,14 +102,15 @@ impl Dir {
     }
 
     pub(super) fn stat(&self, rel: &Path) -> io::Result<Stat> {
-        let path = Rel::new(rel)?.as_bytes();
-        Ok(stat_of(&retry_on_intr(|| statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW))?))
+        let look = |parent: BorrowedFd<'_>, name: &[u8]| statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(stat_of(&resolve::in_parent(self.fd.as_fd(), Rel::new(rel)?, look)?))
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to) = (Rel::new(from)?.as_bytes(), Rel::new(to)?.as_bytes());
-        let dir = &self.fd;
-        Ok(retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE))?)
+        let names = [Rel::new(from)?, Rel::new(to)?];
+        resolve::in_parents(self.fd.as_fd(), names, |[(old, from), (new, to)]| {
+            renameat_with(old, from, new, to, RenameFlags::NOREPLACE)
+        })
     }
 
     pub(super) fn unlink(&self, rel: &Path) -> io::Result<()> {

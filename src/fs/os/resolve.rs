@@ -47,10 +47,6 @@ impl<'a> Rel<'a> {
         Ok(Self(bytes))
     }
 
-    pub(super) fn as_bytes(self) -> &'a [u8] {
-        self.0
-    }
-
     fn names(self) -> impl Iterator<Item = &'a [u8]> {
         self.0.split(|&byte| byte == b'/')
     }
@@ -81,10 +77,26 @@ pub(super) fn in_parent<T>(
     rel: Rel<'_>,
     verb: impl Fn(BorrowedFd<'_>, &[u8]) -> rustix::io::Result<T>,
 ) -> io::Result<T> {
-    let (parent, name) = rel.split();
-    let parent = parent.map(|parent| open(dir, parent, STEP, Mode::empty())).transpose()?;
+    let (parent, name) = parent_of(dir, rel)?;
     let here = parent.as_ref().map_or(dir, AsFd::as_fd);
     Ok(retry_on_intr(|| verb(here, name))?)
+}
+
+/// As [`in_parent`], for a verb with two names.
+pub(super) fn in_parents<T>(
+    dir: BorrowedFd<'_>,
+    [one, two]: [Rel<'_>; 2],
+    verb: impl Fn([(BorrowedFd<'_>, &[u8]); 2]) -> rustix::io::Result<T>,
+) -> io::Result<T> {
+    let ((old, one), (new, two)) = (parent_of(dir, one)?, parent_of(dir, two)?);
+    let (old, new) = (old.as_ref().map_or(dir, AsFd::as_fd), new.as_ref().map_or(dir, AsFd::as_fd));
+    Ok(retry_on_intr(|| verb([(old, one), (new, two)]))?)
+}
+
+/// The directory of `rel`, if it is not `dir` itself, and the name in it.
+fn parent_of<'a>(dir: BorrowedFd<'_>, rel: Rel<'a>) -> io::Result<(Option<OwnedFd>, &'a [u8])> {
+    let (parent, name) = rel.split();
+    Ok((parent.map(|parent| open(dir, parent, STEP, Mode::empty())).transpose()?, name))
 }
 
 fn open_by_kernel(
@@ -221,6 +233,9 @@ mod tests {
         ("make_dir", |dir, rel| dir.make_dir(rel, 0o700).map(|()| None)),
         ("unlink", |dir, rel| dir.unlink(rel).map(|()| None)),
         ("remove_dir", |dir, rel| dir.remove_dir(rel).map(|()| None)),
+        ("stat", |dir, rel| dir.stat(rel).map(Some)),
+        ("rename from", |dir, rel| dir.rename(rel, Path::new("new")).map(|()| None)),
+        ("rename to", |dir, rel| dir.rename(Path::new("file"), rel).map(|()| None)),
     ];
 
     fn tree() -> tempfile::TempDir {
@@ -306,6 +321,8 @@ mod tests {
             let dir = os::open_root(temp.path()).unwrap();
             let unlink = || dir.unlink(Path::new("to_dir/file"));
             assert!(if walk { pretend::openat2_missing(unlink) } else { unlink() }.is_err());
+            let rename = || dir.rename(Path::new("to_dir/file"), Path::new("moved"));
+            assert!(if walk { pretend::openat2_missing(rename) } else { rename() }.is_err());
             assert!(temp.path().join("dir/file").exists());
         }
     }

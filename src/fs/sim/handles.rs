@@ -164,7 +164,7 @@ impl Dir {
 
     pub(crate) fn stat(&self, rel: &Path) -> io::Result<Stat> {
         self.0.step_at(Verb::Stat, rel, |state, user| {
-            let found = state.volume.place_through(self.0.index, rel, user)?.index;
+            let found = state.volume.place(self.0.index, rel, user)?.index;
             state.volume.stat(found.ok_or_else(|| errno(ENOENT))?)
         })
     }
@@ -342,8 +342,8 @@ impl Volume {
     /// Gives an inode another name, unless that is taken.
     fn rename(&mut self, from: (Index, &Path), to: (Index, &Path), user: u32) -> io::Result<()> {
         plain(to.1)?;
-        let old = self.place_through(from.0, from.1, user)?;
-        let new = self.place_through(to.0, to.1, user)?;
+        let old = self.place(from.0, from.1, user)?;
+        let new = self.place(to.0, to.1, user)?;
         let index = old.index.ok_or_else(|| errno(ENOENT))?;
         if new.index.is_some() {
             return fail(EEXIST);

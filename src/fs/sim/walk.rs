@@ -74,40 +74,6 @@ impl Volume {
         Ok(Place { dir, name: last.into(), index: self.lookup(dir, last)? })
     }
 
-    /// As [`Volume::place`], but symlinks on the way are followed: what `fs/os` does for `stat` and `rename`,
-    /// where it hands the whole path to the kernel.
-    pub(super) fn place_through(&self, dir: Index, rel: &Path, user: u32) -> io::Result<Place> {
-        let mut names = plain(rel)?;
-        if names.iter().any(|name| name.len() > NAME_BYTES_MAX) {
-            return fail(ENAMETOOLONG);
-        }
-        let Some(last) = names.pop() else { return fail(ENOENT) };
-        let mut todo: Vec<OsString> = names.iter().rev().map(|name| (*name).to_owned()).collect();
-        let (mut dir, mut symlinks) = (dir, 0);
-        while let Some(name) = todo.pop() {
-            let body = self.dir(dir)?;
-            self.may(dir, user, SEARCH)?;
-            let child = match name.as_bytes() {
-                b"/" => Some(ROOT),
-                b".." => Some(body.parent.unwrap_or(dir)),
-                _ => body.live.get(&*name).copied(),
-            };
-            let child = child.ok_or_else(|| errno(ENOENT))?;
-            if let Body::Symlink(target) = &self.inode(child)?.body {
-                symlinks += 1;
-                if symlinks > SYMLINKS_MAX {
-                    return fail(ELOOP);
-                }
-                todo.extend(pieces(target));
-            } else {
-                dir = child;
-            }
-        }
-        let index = self.lookup(dir, last)?;
-        self.may(dir, user, SEARCH)?;
-        Ok(Place { dir, name: last.into(), index })
-    }
-
     /// What a relative path leads to; a symlink at its end is refused.
     pub(super) fn find(&self, dir: Index, rel: &Path, user: u32) -> io::Result<Index> {
         let index = self.place(dir, rel, user)?.index.ok_or_else(|| errno(ENOENT))?;
