@@ -20,6 +20,7 @@
     reason = "the rule is the library's: tests use the disk as anyone does"
 )]
 
+mod attacker;
 mod bed;
 mod chaos;
 mod crowd;
@@ -29,6 +30,8 @@ mod full;
 mod harness;
 mod kills;
 mod mounts;
+mod races;
+mod sandbox;
 mod stopped;
 mod strace;
 mod stream;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         stopped::TESTS,
         file_systems::TESTS,
         crowd::TESTS,
+        races::TESTS,
     ];
     harness::run(&tests.concat())
 }

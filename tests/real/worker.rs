@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use plugcache::{__sim, Added, How, Outputs, Store};
 
 use crate::{
+    attacker,
     bed::{Found, SHARED, Setup, body, judge, sources},
     crowd,
+    sandbox::set_limit,
     stream::{adder, compactor, reader, stream},
 };
 
@@ -53,6 +53,8 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "reader" => reader(&setup, &verbs),
         "compactor" => compactor(&setup),
         "member" => crowd::member(&setup, &verbs),
+        "attacker" => attacker::attack(&setup, &verbs),
+        "victim" => attacker::work(&setup, &verbs),
         other => panic!("no role {other}"),
     }
     Some(ExitCode::SUCCESS)
@@ -80,18 +82,6 @@ fn script(setup: &Setup, mut verbs: &[String]) {
             Err(why) => say(&format!("- {verb}: {why}")),
         }
     }
-}
-
-/// `fsize:n` and `nofile:n` hold for all that comes after.
-fn set_limit(verb: &str) -> bool {
-    let Some((name, number)) = verb.split_once(':') else { return false };
-    let resource = match name {
-        "fsize" => Resource::Fsize,
-        "nofile" => Resource::Nofile,
-        _ => return false,
-    };
-    let limit = Rlimit { current: number.parse().ok(), ..getrlimit(resource) };
-    setrlimit(resource, limit).is_ok()
 }
 
 /// Carries out one verb: `name:number:number..`.
