@@ -24,6 +24,9 @@ use crate::{
 /// How often the lock file is opened again because its name was removed before it was locked.
 const ENTERS_MAX: usize = 64;
 
+/// Of a lock file.
+const MODE: u32 = 0o600;
+
 /// The right to build. Dropping it lets the next one in.
 #[derive(Debug)]
 pub(crate) struct Ticket {
@@ -59,6 +62,10 @@ pub(crate) fn enter(
         let locked = file.stat().map_err(Trouble::of("examine", &path))?;
         match dir.stat(&path) {
             Ok(named) if named.same_inode(&locked) => {
+                if named.mode != MODE && named.links == 1 {
+                    // What the umask took: the next builder must be able to open it.
+                    file.set_mode(MODE).map_err(Trouble::of("set the mode of", &path))?;
+                }
                 return Ok(Some(Ticket { dir: dir.clone(), path, _file: file }));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

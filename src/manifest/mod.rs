@@ -376,6 +376,8 @@ impl Manifest {
         bytes: &[u8],
     ) -> Result<bool, Trouble> {
         file.try_lock(Lock::Shared).map_err(Trouble::of("lock", staged))?;
+        // Whatever the umask left of it: others of this user must be able to open it.
+        file.set_mode(0o600).map_err(Trouble::of("set the mode of", staged))?;
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = file.write(rest).map_err(Trouble::of("write", staged))?;

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Durability, Trust},
     error::{OpenError, Skip, Trouble},
     fs::{Access, Ancestors, Dir, Fs, Kind, Stat},
-    layout,
+    layout::{self, ManifestName},
     manifest::{Manifest, NoView},
     objects::Objects,
     sync::{
@@ -46,6 +46,9 @@ impl Root {
                 let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
                 // Sticky would not keep others from making a log in it.
                 judge_one(fs.user(), config.trust(), &path, &stat, false)?;
+                if stat.mode & SEARCHED_BY_OTHERS != 0 {
+                    judge_below(fs.user(), config.trust(), &path, &dir)?;
+                }
                 Root::of_dir(fs, config, path, dir).map(Some)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -160,6 +163,28 @@ impl Root {
     }
 }
 
+/// A directory's mode that lets others come to what lies in it.
+const SEARCHED_BY_OTHERS: u32 = 0o011;
+
+/// In a `v1` that others may enter, every directory and every file of the manifest must be as closed to their
+/// writing as `v1` itself. As the store makes it, nobody else comes that far, and this is not asked.
+fn judge_below(user: u32, trust: Trust, v1_path: &Path, v1: &Dir) -> Result<(), OpenError> {
+    let dirs = [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING].map(PathBuf::from);
+    let shards = (0..layout::SHARDS).map(|first| layout::shard(first as u8));
+    let listed = v1.list().unwrap_or_default();
+    let manifest = listed.iter().filter_map(|name| ManifestName::parse(name)).map(ManifestName::path);
+    for name in dirs.into_iter().chain(shards).chain(manifest) {
+        match v1.stat(&name) {
+            Ok(stat) if matches!(stat.kind, Kind::Dir | Kind::File) => {
+                judge_one(user, trust, &v1_path.join(name), &stat, false)?;
+            }
+            // Missing, or nothing that is ever used.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn make_dir(below: &Dir, path: &Path) -> Result<(), Trouble> {
     match below.make_dir(path, 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Trouble::of("make", path)(error)),
@@ -179,7 +204,11 @@ fn make_tree(v1: &Dir) -> Result<(), Trouble> {
 fn make_tag(root: &Dir) -> Result<(), Trouble> {
     let path: &Path = layout::TAG.as_ref();
     match root.create(path, 0o644) {
-        Ok(file) => file.write(layout::TAG_TEXT).map(|_| ()).map_err(Trouble::of("write", path)),
+        Ok(file) => file
+            .set_mode(0o644)
+            .and_then(|()| file.write(layout::TAG_TEXT))
+            .map(|_| ())
+            .map_err(Trouble::of("write", path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(Trouble::of("make", path)(error)),
     }

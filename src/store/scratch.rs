@@ -84,6 +84,7 @@ impl Scratch {
                 _ => {}
             }
             let file = dir.create(name, 0o600)?;
+            file.set_mode(0o600)?;
             let mut rest = bytes;
             while !rest.is_empty() {
                 match file.write(rest)? {

@@ -107,6 +107,48 @@ fn a_directory_that_others_may_write_to_is_refused_unless_they_are_trusted() {
     }
 }
 
+#[test]
+fn in_a_v1_that_others_may_enter_every_directory_is_judged_and_in_a_closed_one_none_need_be() {
+    for name in ["objects", "the shard", "staging", "quarantine", "inflight", "log.1", "seg.1-1"] {
+        for way in ["writable", "writable by the group", "another owner"] {
+            let place = Place::on_disk().filled(1);
+            if name.starts_with("seg") {
+                assert!(plugcache::__sim::compact(&place.open()));
+            }
+            let path = match name {
+                "the shard" => place.object(0).parent().unwrap().to_path_buf(),
+                name => place.v1(name),
+            };
+            match way {
+                "writable" => chmod(&path, 0o757),
+                "writable by the group" => chmod(&path, 0o775),
+                _ if !damage::is_root() => continue,
+                _ => std::os::unix::fs::chown(&path, Some(65533), None).unwrap(),
+            }
+            let case = format!("{name}, {way}");
+            assert_eq!(found(&place.open(), 1), [0], "{case}: nobody else comes there");
+            for (mode, entered) in [(0o711, true), (0o710, true), (0o744, false)] {
+                chmod(&place.v1(""), mode);
+                for trust in [Trust::OwnerOnly, Trust::Group, Trust::Anyone] {
+                    let refused = entered
+                        && trust != Trust::Anyone
+                        && !(trust == Trust::Group && way == "writable by the group");
+                    match Store::open(place.config().trust(trust).build()) {
+                        Ok(store) => {
+                            assert!(!refused, "{case} {mode:o} {trust:?}");
+                            assert_eq!(found(&store, 1), [0], "{case} {mode:o} {trust:?}");
+                        }
+                        Err(OpenError::Untrusted { path: said, .. }) => {
+                            assert!(refused && said == path, "{case} {mode:o} {trust:?}: {said:?}");
+                        }
+                        Err(other) => panic!("{case} {mode:o} {trust:?}: {other}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn of_somebody_else(dir: &Path) {
     let opened = Store::open(damage::given(dir).build());
     assert!(matches!(&opened, Err(OpenError::Untrusted { owner: 65533, .. })), "{opened:?}");
@@ -123,6 +165,32 @@ fn a_directory_that_another_user_owns_is_refused() {
         of_somebody_else(&place.dir);
     }
     damage::as_nobody("a directory of somebody else", &place.dir);
+}
+
+#[test]
+fn an_ancestor_or_a_v1_that_another_user_owns_is_refused() {
+    if !damage::is_root() {
+        println!("skipped: only root can give a directory away");
+        return;
+    }
+    for (name, sticky) in [("grandparent", false), ("grandparent", true), ("parent", false), ("v1", false)] {
+        let place = Place::on_disk();
+        let store = place.beside("grandparent/parent/store");
+        assert_eq!(get(&open(&store), 0).how, How::Built);
+        let path = match name {
+            "grandparent" => place.beside(name),
+            "parent" => place.beside("grandparent/parent"),
+            _ => store.join(name),
+        };
+        std::os::unix::fs::chown(&path, Some(65533), None).unwrap();
+        // Its owner can exchange what lies in it, sticky or not.
+        chmod(&path, if sticky { 0o1755 } else { 0o755 });
+        match Store::open(damage::given(&store).build()) {
+            Err(OpenError::Untrusted { path: said, owner: 65533, .. }) => assert_eq!(said, path),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(found(&Store::open(damage::given(&store).trust(Trust::Anyone).build()).unwrap(), 1), [0]);
+    }
 }
 
 fn only_reading(dir: &Path) {

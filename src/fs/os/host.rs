@@ -22,13 +22,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, lstat, memfd_create, mkdir, open},
+    fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, lstat, memfd_create, mkdir, open},
     io::{Errno, retry_on_intr},
     process::geteuid,
     rand::{GetRandomFlags, getrandom},
 };
 
-use super::{Dir, File, OPEN_FLAGS, stat_of};
+use super::{Dir, File, OPEN_FLAGS, open_to_owner, stat_of};
 use crate::fs::{Ancestors, Kind, Stat};
 
 pub(in crate::fs) fn open_root(path: &Path) -> io::Result<Dir> {
@@ -58,7 +58,10 @@ pub(in crate::fs) fn make_root(path: &Path) -> io::Result<()> {
 /// already is fine, whoever made it: the caller judges the path afterwards.
 fn make_level(path: &Path) -> io::Result<bool> {
     match retry_on_intr(|| mkdir(path, Mode::RWXU)) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            open_to_owner(CWD, path, Mode::RWXU)?;
+            Ok(true)
+        }
         Err(Errno::NOENT) => Ok(false),
         Err(Errno::EXIST) if stat_source(path)?.kind == Kind::Dir => Ok(true),
         Err(Errno::EXIST) => Err(Errno::NOTDIR.into()),

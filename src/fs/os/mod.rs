@@ -29,8 +29,8 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
-        fchmod, flock, fstat, fsync, futimens, ioctl_ficlone, mkdirat, open, openat, readlink, renameat_with,
-        statat, syncfs, unlinkat,
+        chmod, fchmod, flock, fstat, fsync, futimens, ioctl_ficlone, mkdirat, open, openat, readlink,
+        renameat_with, statat, syncfs, unlinkat,
     },
     io::{Errno, pread, retry_on_intr, write},
 };
@@ -72,7 +72,10 @@ impl Dir {
 
     pub(super) fn make_dir(&self, rel: &Path, mode: u32) -> io::Result<()> {
         let mode = Mode::from_bits_truncate(mode);
-        resolve::in_parent(self.fd.as_fd(), Rel::new(rel)?, |parent, name| mkdirat(parent, name, mode))
+        resolve::in_parent(self.fd.as_fd(), Rel::new(rel)?, |parent, name| {
+            mkdirat(parent, name, mode)?;
+            open_to_owner(parent, name, mode)
+        })
     }
 
     pub(super) fn list(&self) -> io::Result<Vec<OsString>> {
@@ -204,6 +207,23 @@ impl File {
         let path = path_of_descriptor(self.fd.as_fd());
         Ok(retry_on_intr(|| open(&*path, flags, Mode::empty()))?.into())
     }
+}
+
+/// Gives a directory that was just made what the umask, or a default ACL above it, took from its owner: without
+/// it the store could not use what it makes.
+fn open_to_owner<N: rustix::path::Arg + Copy>(
+    parent: BorrowedFd<'_>,
+    name: N,
+    mode: Mode,
+) -> rustix::io::Result<()> {
+    let missing = |found: u32| mode.difference(Mode::from_raw_mode(found)).intersects(Mode::RWXU);
+    if !missing(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
+        return Ok(());
+    }
+    // Through a descriptor: a mode set by name would follow a symlink.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(parent, name, flags, Mode::empty())?;
+    chmod(path_of_descriptor(made.as_fd()), mode)
 }
 
 fn try_lock(fd: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
