@@ -29,6 +29,7 @@ mod file_systems;
 mod full;
 mod harness;
 mod kills;
+mod modes;
 mod mounts;
 mod races;
 mod sandbox;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         file_systems::TESTS,
         crowd::TESTS,
         races::TESTS,
+        modes::TESTS,
     ];
     harness::run(&tests.concat())
 }

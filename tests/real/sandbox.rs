@@ -6,8 +6,8 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit, umask},
 };
 
-/// `fsize:n`, `nofile:n`, `umask:n` (decimal) and `no-openat2` hold for all that comes after. `false`: this is
-/// no limit.
+/// `fsize:n`, `nofile:n`, `umask:n` (decimal), `user:n` and `no-openat2` hold for all that comes after. `false`:
+/// this is no limit.
 pub(crate) fn set_limit(verb: &str) -> bool {
     if verb == "no-openat2" {
         forbid_openat2();
@@ -25,9 +25,23 @@ pub(crate) fn set_limit(verb: &str) -> bool {
             umask(Mode::from_bits_truncate(number as u32));
             return true;
         }
+        "user" => {
+            become_user(number as u32);
+            return true;
+        }
         _ => return false,
     };
     setrlimit(resource, Rlimit { current: Some(number), ..getrlimit(resource) }).is_ok()
+}
+
+/// Another user and group, for good.
+#[expect(unsafe_code, reason = "the safe form changes one thread only")]
+fn become_user(user: u32) {
+    // SAFETY: both take numbers only.
+    let done = unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0 && libc::setgid(user) == 0 && libc::setuid(user) == 0
+    };
+    assert!(done, "{}", std::io::Error::last_os_error());
 }
 
 /// From here on `openat2` is ENOSYS for this process and its children, as on kernels before 5.6.

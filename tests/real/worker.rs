@@ -17,7 +17,7 @@ use plugcache::{__sim, Added, How, Outputs, Store};
 use crate::{
     attacker,
     bed::{Found, SHARED, Setup, body, judge, sources},
-    crowd,
+    crowd, modes,
     sandbox::set_limit,
     stream::{adder, compactor, reader, stream},
 };
@@ -54,6 +54,8 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "compactor" => compactor(&setup),
         "member" => crowd::member(&setup, &verbs),
         "attacker" => attacker::attack(&setup, &verbs),
+        "maker" => modes::make_everything(&setup, &verbs),
+        "stranger" => modes::look_around(&verbs),
         "victim" => attacker::work(&setup, &verbs),
         other => panic!("no role {other}"),
     }
