@@ -154,11 +154,22 @@ impl Disk {
         self.origin.as_ref().map_or_else(|| "no power cut".to_owned(), |origin| origin.to_string())
     }
 
+    /// A number that grows with every change of the tree, whether it shows or not.
+    pub fn changes(&self) -> u64 {
+        self.lock().volume.version
+    }
+
     /// A hash of all that can be read: names, kinds, modes, owners, bytes, and the seconds of `mtime`. Left
     /// out, because states that differ in them alone are not worth counting twice: inode numbers, `ctime`,
     /// and nanoseconds.
     pub fn fingerprint(&self) -> u64 {
         self.lock().volume.fingerprint()
+    }
+
+    /// A hash of that, and of all that a power cut could still undo. Which of two files a name has led to counts
+    /// by what is in them.
+    pub fn fingerprint_before_cut(&self) -> u64 {
+        self.lock().volume.fingerprint_before_cut()
     }
 }
 

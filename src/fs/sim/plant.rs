@@ -6,7 +6,7 @@
 
 use super::{
     disk::{Disk, State, USER},
-    inode::{Body, DirBody, FileBody, Index, Inode, Meta, Name, set},
+    inode::{Body, Change, DirBody, FileBody, Index, Inode, Meta, Name, set},
     volume::{Listings, ROOT, Volume},
 };
 use std::{
@@ -253,6 +253,48 @@ impl Volume {
         let mut hasher = DefaultHasher::new();
         self.hash_below(ROOT, &mut hasher);
         hasher.finish()
+    }
+
+    pub(super) fn fingerprint_before_cut(&self) -> u64 {
+        // In no order: the order of the table is that of their making.
+        let dirty = self.dirty(None).into_iter().map(|index| self.fingerprint_of_dirty(index));
+        dirty.fold(self.fingerprint(), u64::wrapping_add)
+    }
+
+    fn fingerprint_of_dirty(&self, index: Index) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_content(index, &mut hasher);
+        let Some(inode) = self.get(index) else { return 0 };
+        match &inode.body {
+            Body::File(file) => {
+                (&file.durable, file.durable_meta.key(), file.has_lost, file.pending.len()).hash(&mut hasher);
+                for change in &file.pending {
+                    match change {
+                        Change::Write { offset, bytes, lost } => (offset, bytes, lost).hash(&mut hasher),
+                        Change::Resize(len) => len.hash(&mut hasher),
+                        Change::Meta(meta) => meta.key().hash(&mut hasher),
+                    }
+                }
+            }
+            Body::Dir(dir) => {
+                let durable = dir.durable.iter().map(|(name, to)| (name, Some(*to), false));
+                let pending = dir.pending.iter().map(|change| (&change.name, change.to, change.lost));
+                for (name, to, lost) in durable.chain(pending) {
+                    (name, to.is_some(), lost).hash(&mut hasher);
+                    to.into_iter().for_each(|to| self.hash_content(to, &mut hasher));
+                }
+            }
+            Body::Symlink(_) | Body::Fifo => {}
+        }
+        hasher.finish()
+    }
+
+    /// What is in a file; of anything else, which one it is.
+    fn hash_content(&self, index: Index, hasher: &mut DefaultHasher) {
+        match self.get(index) {
+            Some(Inode { body: Body::File(file), meta, .. }) => (meta.key(), &file.live).hash(hasher),
+            other => other.map(|inode| inode.number).hash(hasher),
+        }
     }
 
     fn hash_below(&self, index: Index, hasher: &mut DefaultHasher) {

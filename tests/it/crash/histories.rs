@@ -1,5 +1,8 @@
-//! Random histories: several processes with handles of several executables, evictions, clocks that jump, kills
-//! and power cuts, against the model.
+//! Random histories: several processes with handles of several executables, evictions, small logs that rotate or
+//! compact, clocks that jump, failing calls, kills and power cuts, against the model.
+//!
+//! What a failed sync has lost, no process knows but the one whose sync it was: until the next power cut nothing
+//! counts as durable then. [`super::faults`] has failed syncs in the only process at work.
 //!
 //! `PLUGCACHE_SEED=n` replays one history; `PLUGCACHE_HISTORIES=n` plays so many (from that seed on), 0 without
 //! end.
@@ -7,13 +10,24 @@
 use super::{
     bound,
     check::check,
-    config, disk_with_store, empty_disk, find,
+    config, disk_with_store, empty_disk,
+    faults::{ERRNOS, LOSING},
+    find, in_parallel,
     model::{After, Key, Model, State},
     open,
+    pins::HISTORIES,
     workload::{Done, LAZY, Op, SYNC, Setup, World},
+    workloads::{COMPACTS, ROTATES},
 };
-use plugcache::__sim::{Disk, Random};
-use std::{collections::BTreeMap, time::Duration};
+use plugcache::__sim::{At, Disk, Failure, Fault, Random};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// Operations per history.
 const OPERATIONS: usize = 30;
@@ -27,7 +41,40 @@ struct History {
     worlds: Vec<World>,
     model: Model,
     setups: [Setup; 2],
+    /// A sync may have failed and lost what was not synced.
+    is_lossy: bool,
     told: Vec<String>,
+    counts: Counts,
+}
+
+/// What happened in histories, so that none of it is never.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    operations: usize,
+    kills: usize,
+    cuts: usize,
+    faults: usize,
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.operations += other.operations;
+        self.kills += other.kills;
+        self.cuts += other.cuts;
+        self.faults += other.faults;
+    }
+}
+
+/// Something the matter with one call, or with all from it on.
+fn fault(random: &mut Random) -> Fault {
+    let n = 1 + random.below(60);
+    let at = if random.below(2) == 0 { At::Verb(n) } else { At::From(n) };
+    let failure = match random.below(12) {
+        0 => Failure::ShortWrite(random.below(100)),
+        1 if at == At::Verb(n) => Failure::ShortRead(1 + random.below(100)),
+        _ => Failure::Errno(ERRNOS[random.below(ERRNOS.len())].1),
+    };
+    Fault { at, failure }
 }
 
 impl History {
@@ -36,10 +83,12 @@ impl History {
         let disk = if random.below(4) == 0 { empty_disk(seed) } else { disk_with_store() };
         disk.set_inode_reuse(random.below(2) == 0);
         disk.set_clock_coarse(random.below(3) == 0);
+        let sizes = [&[][..], ROTATES, COMPACTS, &[]][random.below(4)];
+        sizes.iter().for_each(|(name, bytes)| disk.set_size(name, *bytes));
         let max_files = [3, 4096][random.below(2)];
         let setups = [LAZY, SYNC].map(|setup| Setup { max_files, ..setup });
-        let mut history =
-            History { random, disk, worlds: Vec::new(), model: Model::default(), setups, told: Vec::new() };
+        let (worlds, model, told, counts) = Default::default();
+        let mut history = History { random, disk, worlds, model, setups, is_lossy: false, told, counts };
         history.start();
         history
     }
@@ -81,29 +130,36 @@ impl History {
         }
     }
 
-    /// Runs an operation in one of the processes, perhaps to its death.
+    /// Runs an operation in one of the processes, perhaps to its death, perhaps with calls that fail.
     fn step(&mut self) -> Result<(), String> {
         let op = self.op();
         let who = self.random.below(PROCESSES);
-        let dies = self.random.below(8) == 0;
+        let (dies, fails) = (self.random.below(8) == 0, self.random.below(8) == 0);
         let at = 1 + self.random.below(60);
         let setup = self.setups[self.random.below(2)];
+        let fault = fault(&mut self.random);
         let world = &mut self.worlds[who];
         std::mem::swap(&mut world.model, &mut self.model);
-        // Damage, a clock that jumps and a compactor elsewhere may refuse what was asked for.
-        world.is_strict = !dies && !matches!(op, Op::Compact);
+        // A compactor elsewhere may refuse what was asked for.
+        world.is_strict = !dies && !fails && !matches!(op, Op::Compact);
         if dies {
             world.process.kill_after(at);
         }
+        if fails {
+            world.process.fail(fault);
+            self.is_lossy |= LOSING.map(Failure::Errno).contains(&fault.failure);
+        }
+        world.is_lossy = self.is_lossy;
         let done = world.run(op);
-        self.told.push(format!(
-            "{who} ({:?}): {op:?}{} {done:?}",
-            world.durability(),
-            if dies { format!(" killed after {at}") } else { String::new() }
-        ));
+        world.process.heal();
+        let how = [(dies, format!(" killed after {at}")), (fails, format!(" with {fault:?}"))];
+        let how: String = how.into_iter().filter_map(|(is_so, how)| is_so.then_some(how)).collect();
+        self.told.push(format!("{who} ({:?}): {op:?}{how} {done:?}", world.durability()));
         std::mem::swap(&mut world.model, &mut self.model);
         let is_dead = !world.process.is_alive();
-        if dies || is_dead {
+        self.counts.add(Counts { operations: 1, kills: dies.into(), cuts: 0, faults: fails.into() });
+        // A handle that found the store forbidden to write, or that a sync failed, keeps to that.
+        if dies || is_dead || fails {
             world.process.kill();
             *world = World::on(self.disk.clone(), Model::default());
             world.run(Op::Open(setup))?;
@@ -113,6 +169,8 @@ impl History {
 
     fn cut(&mut self) -> Result<(), String> {
         let seed = self.random.next_u64();
+        self.counts.cuts += 1;
+        self.is_lossy = false;
         self.worlds.clear();
         self.disk = self.disk.power_cut(seed);
         let found = self.look(After::Cut).map_err(|why| format!("{why}\n{}", self.disk.story()))?;
@@ -148,28 +206,39 @@ impl History {
     }
 }
 
-fn play(seed: u64) {
+fn play(seed: u64) -> Counts {
     let mut history = History::new(seed);
     if let Err(why) = history.run() {
         panic!("PLUGCACHE_SEED={seed}: {why}\n{}", history.told.join("\n"));
     }
+    history.counts
 }
 
 #[test]
 fn no_random_history_loses_what_was_acknowledged_or_finds_what_was_not_put() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let first = number("PLUGCACHE_SEED");
-    let daily = if first.is_some() { 1 } else { bound(250, 100_000) as u64 };
+    let seed = number("PLUGCACHE_SEED");
+    let daily = if seed.is_some() { 1 } else { bound(5_000, 100_000) as u64 };
     let count = number("PLUGCACHE_HISTORIES").unwrap_or(daily);
-    let first = first.unwrap_or(0);
-    let mut seed = first;
-    while count == 0 || seed - first < count {
-        play(seed);
-        seed += 1;
-        if seed.is_multiple_of(10_000) {
-            println!("crash: {seed} histories");
+    let first = seed.unwrap_or(0);
+    let last = if count == 0 { u64::MAX } else { first + count - 1 };
+    let (next, counts) = (AtomicU64::new(first), Mutex::new(Counts::default()));
+    in_parallel((0..4).collect(), |_| {
+        while let seed = next.fetch_add(1, Relaxed)
+            && seed <= last
+        {
+            let told = play(seed);
+            counts.lock().unwrap().add(told);
+            if (seed + 1).is_multiple_of(10_000) {
+                println!("crash: {} histories", seed + 1 - first);
+            }
         }
+    });
+    println!("crash: random histories, PLUGCACHE_SEED {first} to {last}: {:?}", counts.lock().unwrap());
+    if seed.is_none() && count == daily {
+        let Counts { operations, kills, cuts, faults } = *counts.lock().unwrap();
+        HISTORIES.check(count as usize);
+        assert!(operations > 20 * count as usize, "{operations} operations");
+        assert!([kills, cuts, faults].iter().all(|some| *some > count as usize), "{kills} {cuts} {faults}");
     }
-    let last = seed - 1;
-    println!("crash: random histories of {OPERATIONS} operations, PLUGCACHE_SEED {first} to {last}");
 }

@@ -10,9 +10,11 @@
 //! faults      every call failing in every way
 //! scenes      several processes that meet on one disk
 //! writers     .. interleaved at every verb
+//! meetings    .. and all killed, or the power cut, at every point of that
 //! histories   random operations, crashes and clocks
 //! turns       directed interleavings
 //! listings    looks at a manifest that others overtake
+//! pins        the counts below which a run is red
 //! rules       one directed test for each rule of the protocols
 //! ```
 //!
@@ -23,7 +25,9 @@ mod faults;
 mod histories;
 mod kills;
 mod listings;
+mod meetings;
 mod model;
+mod pins;
 mod rules;
 mod scenes;
 mod turns;
@@ -39,6 +43,7 @@ use plugcache::{
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
+    thread,
 };
 
 /// Where the store lies.
@@ -61,6 +66,23 @@ fn is_full() -> bool {
 /// One bound for every day, and one for the long run.
 fn bound(daily: usize, full: usize) -> usize {
     if is_full() { full } else { daily }
+}
+
+/// Does all the jobs, some at a time.
+fn in_parallel<T: Send>(jobs: Vec<T>, run: impl Fn(T) + Sync) {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
+    let next = Mutex::new(jobs.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let job = next.lock().unwrap().next();
+                    let Some(job) = job else { break };
+                    run(job);
+                }
+            });
+        }
+    });
 }
 
 /// A disk with the home of a user, and foreign files where they cannot be in the way.

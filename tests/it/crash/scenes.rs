@@ -6,9 +6,10 @@ use super::{
     model::{After, Key, Model, State},
     open, outputs, sources_of,
     workload::{LAZY, Op, Setup, prepare},
+    workloads::ROTATES,
 };
 use plugcache::{
-    __sim::{self, Body, Controller, Disk, Process, Report},
+    __sim::{self, Body, Controller, Disk, Listings, Process, Report},
     Added, Store,
 };
 use std::{
@@ -24,11 +25,16 @@ const BUILD_WAIT: Duration = Duration::from_millis(60);
 type Role = &'static [Op];
 
 /// Processes that meet on one disk.
+#[derive(Clone, Copy)]
 pub(super) struct Scene {
     pub(super) name: &'static str,
     pub(super) before: &'static [Op],
     pub(super) roles: &'static [Role],
     pub(super) setup: Setup,
+    /// Sizes at which the manifest does something, made so small that the operations reach them.
+    pub(super) sizes: &'static [(&'static str, u64)],
+    /// What listings show of names that come and go meanwhile.
+    pub(super) listings: Listings,
 }
 
 const A: Key = (1, 0);
@@ -40,84 +46,111 @@ const TWO: Setup = Setup { max_files: 2, ..LAZY };
 
 use Op::{Add, Compact, Damage, Find, Forget, Hours, Sweep};
 
-pub(super) const SCENES: [Scene; 13] = [
+/// What most scenes have in common.
+const LAZY_SCENE: Scene =
+    Scene { name: "", before: &[], roles: &[], setup: LAZY, sizes: &[], listings: Listings::AtOnce };
+
+pub(super) const SCENES: [Scene; 16] = [
     Scene {
         name: "two writers and a compactor",
         before: &[Add(C, 6), Add(D, 8), Forget(D)],
         roles: &[&[Add(A, 2)], &[Add(B, 4)], &[Compact]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "two writers make the log after a compaction",
         before: &[Op::LoseLogs],
         roles: &[&[Add(A, 2)], &[Add(B, 4)], &[Compact]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "an adder, a builder and a sweep of litter",
         before: &[Add(C, 2), Hours(1), Forget(C)],
         roles: &[&[Add(A, 2), Find(A)], &[Op::Get(B, 4)], &[Sweep]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "two compactors and a writer",
         before: &[Add(C, 6), Compact, Add(C, 8)],
         roles: &[&[Compact], &[Compact], &[Add(A, 2), Find(C)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "a finder, a writer and a compactor",
         before: &[Add(C, 6), Add(D, 8)],
         roles: &[&[Find(C), Find(A), Find(D), Find(C)], &[Add(A, 2), Add(A, 4)], &[Compact, Compact]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "the same key from two writers",
         before: &[Add(A, 6)],
         roles: &[&[Add(A, 2), Find(C)], &[Add(A, 4)], &[Compact]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "adders of the bytes that somebody drops",
         before: &[Add(C, 2), Hours(1)],
         roles: &[&[Add(A, 2), Find(A)], &[Add(B, 2)], &[Forget(C)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "an adder of bytes and their dropper",
         before: &[Add(C, 2), Hours(1)],
         roles: &[&[Add(A, 2), Find(A)], &[Forget(C)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "finders and a dropper of what they find",
         before: &[Add(C, 2), Add(D, 2), Hours(1)],
         roles: &[&[Find(C), Find(D)], &[Forget(C)], &[Find(D)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "a finder and the dropper of the last entry",
         before: &[Add(C, 2), Hours(1)],
         roles: &[&[Find(C), Find(C)], &[Forget(C)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "eviction by two at the cap",
         before: &[Add(C, 2), Hours(1)],
         roles: &[&[Add(A, 4)], &[Add(B, 6)]],
         setup: TWO,
+        ..LAZY_SCENE
     },
     Scene {
         name: "a damaged object, an adder of its bytes and two finders",
         before: &[Add(C, 2), Damage(2)],
         roles: &[&[Add(A, 2), Find(A)], &[Find(C), Find(C)], &[Find(C)]],
-        setup: LAZY,
+        ..LAZY_SCENE
     },
     Scene {
         name: "builders of the same",
         before: &[Add(C, 6)],
         roles: &[&[Op::Get(A, 2)], &[Op::Get(A, 2)], &[Compact]],
-        setup: LAZY,
+        ..LAZY_SCENE
+    },
+    Scene {
+        name: "two writers of full logs and a compactor",
+        before: &[Add(C, 6), Add(D, 8)],
+        roles: &[&[Add(A, 2), Find(C)], &[Add(B, 4)], &[Compact]],
+        sizes: ROTATES,
+        ..LAZY_SCENE
+    },
+    Scene {
+        name: "two writers and a compactor, listings as on btrfs",
+        before: &[Add(C, 6), Add(D, 8), Forget(D)],
+        roles: &[&[Add(A, 2), Find(C)], &[Add(B, 4)], &[Compact]],
+        listings: Listings::SinceOpening,
+        ..LAZY_SCENE
+    },
+    Scene {
+        name: "a finder, a writer and a compactor, listings torn",
+        before: &[Add(C, 6), Add(D, 8)],
+        roles: &[&[Find(C), Find(A), Find(D), Find(C)], &[Add(A, 2), Add(A, 4)], &[Compact, Compact]],
+        sizes: ROTATES,
+        listings: Listings::Torn,
+        ..LAZY_SCENE
     },
 ];
 
@@ -197,15 +230,28 @@ impl Scene {
     }
 
     pub(super) fn start(&self) -> (Disk, Model) {
-        prepare(&disk_with_store(), self.before)
+        let (disk, model) = prepare(&disk_with_store(), self.before);
+        self.sizes.iter().for_each(|(name, bytes)| disk.set_size(name, *bytes));
+        disk.set_listings(self.listings);
+        (disk, model)
     }
 
-    /// Plays it on a copy of `disk`. `plan` is told each process when it starts, `choose` whose turn it is.
+    /// Plays it on a copy of `disk`. `plan` is told each process when it starts, `choose` says whose turn it is.
     pub(super) fn play(
+        &self,
+        start: &(Disk, Model),
+        plan: impl Fn(usize, &Process) + Sync,
+        mut choose: impl FnMut(&Disk, &[usize]) -> usize,
+    ) -> Played {
+        self.play_watched(start, plan, |disk, _, can| choose(disk, can))
+    }
+
+    /// The same, with all that happened so far shown to `choose` before each turn.
+    pub(super) fn play_watched(
         &self,
         (disk, before): &(Disk, Model),
         plan: impl Fn(usize, &Process) + Sync,
-        choose: impl FnMut(&Disk, &[usize]) -> usize,
+        mut choose: impl FnMut(&Disk, &[Went], &[usize]) -> usize,
     ) -> Played {
         let disk = disk.snapshot();
         let log = Arc::new(Mutex::new(Log::default()));
@@ -229,14 +275,48 @@ impl Scene {
             };
             Box::new(body) as Body<'_>
         });
-        let mut choose = choose;
-        let report = Controller::new(&disk).steps_max(20_000).run(bodies.collect(), |can| choose(&disk, can));
+        let bodies = bodies.collect();
+        let report = Controller::new(&disk)
+            .steps_max(20_000)
+            .run(bodies, |can| choose(&disk, &log.lock().unwrap().went, can));
         let went = std::mem::take(&mut log.lock().unwrap().went);
         Played { disk, report, before: before.clone(), went }
     }
 }
 
-fn key_and_state(op: Op) -> Option<(Key, State)> {
+/// Whose turn it is where one process is interrupted after so many of its verbs, all the others run to their ends,
+/// one after the other, and it goes on.
+pub(super) struct Interruption {
+    pub(super) first: usize,
+    pub(super) after: usize,
+    /// The others go in the reverse order.
+    pub(super) reverse: bool,
+    /// How many verbs the first one took before it was interrupted.
+    pub(super) steps: usize,
+}
+
+impl Interruption {
+    pub(super) fn choose(&mut self, can: &[usize]) -> usize {
+        let own = can.iter().position(|number| *number == self.first);
+        let is_other = |number: &usize| *number != self.first;
+        let other = if self.reverse { can.iter().rposition(is_other) } else { can.iter().position(is_other) };
+        match (own, other) {
+            (Some(own), _) if self.steps < self.after => {
+                self.steps += 1;
+                own
+            }
+            (_, Some(other)) => other,
+            (own, None) => own.unwrap_or(0),
+        }
+    }
+
+    /// Whether the first one has come to its end before it was to be interrupted.
+    pub(super) fn is_too_late(&self) -> bool {
+        self.steps < self.after
+    }
+}
+
+pub(super) fn key_and_state(op: Op) -> Option<(Key, State)> {
     match op {
         Op::Add(key, number) | Op::Get(key, number) => Some((key, Some(number))),
         Op::Forget(key) => Some((key, None)),

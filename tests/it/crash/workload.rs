@@ -82,6 +82,8 @@ pub(super) struct World {
     was_at_the_cap: bool,
     /// Readings come back short for ever: a handle may be behind what others wrote, also when it drops it.
     pub(super) is_behind: bool,
+    /// A sync of another process may have lost what this one takes for durable.
+    pub(super) is_lossy: bool,
 }
 
 /// Something done to a process, given how many verbs went before it.
@@ -102,6 +104,7 @@ impl World {
             was_built: false,
             was_at_the_cap: false,
             is_behind: false,
+            is_lossy: false,
         }
     }
 
@@ -261,7 +264,7 @@ impl World {
 
     /// Makes sure what was unsure.
     fn acknowledge(&mut self, op: Op, before: Model) -> Result<(), String> {
-        let durable = self.setup.durability == Durability::Sync;
+        let durable = self.setup.durability == Durability::Sync && !self.is_lossy;
         match op {
             Op::Get(..) if !self.was_built => self.model = before,
             Op::Add(key, number) | Op::Get(key, number) => {
@@ -285,6 +288,7 @@ impl World {
                     self.model.sure(key, None, durable && was_there);
                 }
             }
+            Op::Sync if self.is_lossy => {}
             Op::Sync => self.model.synced(),
             _ => {}
         }
@@ -310,7 +314,8 @@ impl World {
             // What was a miss before may be an entry whose object is missing, and may come again.
             let was_there = !self.model.allowed(*key, After::Kill).contains(&None);
             if find(&store, key.0)?.is_none() && was_there {
-                self.model.sure(*key, None, self.setup.durability == Durability::Sync);
+                let durable = self.setup.durability == Durability::Sync && !self.is_lossy;
+                self.model.sure(*key, None, durable);
             }
         }
         let (left, max) = (self.entries(), self.setup.max_files);

@@ -14,11 +14,18 @@ pub(super) struct Workload {
     ops: &'static [Op],
     /// On a disk without a store.
     from_nothing: bool,
+    /// Sizes at which the manifest does something, made so small that the operations reach them.
+    sizes: &'static [(&'static str, u64)],
 }
 
 const fn workload(name: &'static str, before: &'static [Op], ops: &'static [Op]) -> Workload {
-    Workload { name, before, ops, from_nothing: false }
+    Workload { name, before, ops, from_nothing: false, sizes: &[] }
 }
+
+/// Two entries fill a log. Each takes 384 bytes, or 448 with two outputs; the header takes 64.
+pub(super) const ROTATES: &[(&str, u64)] = &[("LOG_BYTES_FULL", 600)];
+/// An add behind two entries compacts.
+pub(super) const COMPACTS: &[(&str, u64)] = &[("LOG_BYTES_COMPACT", 1000)];
 
 const A: (u8, u8) = (1, 0);
 const B: (u8, u8) = (2, 0);
@@ -29,7 +36,7 @@ const A2: (u8, u8) = (1, 1);
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub(super) const WORKLOADS: [Workload; 15] = [
+pub(super) static WORKLOADS: [Workload; 18] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -64,7 +71,27 @@ pub(super) const WORKLOADS: [Workload; 15] = [
     workload("damage", &[Add(A, 2), Add(A2, 2), Add(B, 4)], &[Damage(2), Find(A), Add(B, 2), Find(A2)]),
     workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
     workload("litter", &[Add(A, 2), Add(B, 4), Forget(B), Hours(1)], &[Sweep, Add(B, 4)]),
-    Workload { name: "creation", before: &[], ops: &[Add(A, 2), Add(B, 2)], from_nothing: true },
+    Workload { from_nothing: true, ..workload("creation", &[], &[Add(A, 2), Add(B, 2)]) },
+    Workload {
+        sizes: ROTATES,
+        ..workload(
+            "rotation",
+            &[Add(A, 2), Add(B, 4)],
+            &[Add(C, 6), Add(A, 4), Find(B), Add(B, 8), Find(A), Forget(C)],
+        )
+    },
+    Workload {
+        sizes: ROTATES,
+        ..workload(
+            "rotations between compactions",
+            &[Add(A, 2), Compact, Add(B, 4), Add(C, 3)],
+            &[Add(A, 4), Compact, Find(B), Add(B, 8), Add(C, 5), Add(A, 6)],
+        )
+    },
+    Workload {
+        sizes: COMPACTS,
+        ..workload("compaction by an add", &[Add(A, 2), Add(B, 4)], &[Add(C, 6), Find(A), Add(B, 2)])
+    },
 ];
 
 impl Workload {
@@ -72,6 +99,7 @@ impl Workload {
     pub(super) fn start(&self, setup: Setup) -> (Disk, Model, Vec<Op>) {
         let base = if self.from_nothing { empty_disk(2) } else { disk_with_store() };
         let (disk, model) = prepare(&base, &with(setup, self.before));
+        self.sizes.iter().for_each(|(name, bytes)| disk.set_size(name, *bytes));
         (disk, model, with(setup, self.ops))
     }
 }
@@ -87,4 +115,9 @@ fn with(setup: Setup, ops: &[Op]) -> Vec<Op> {
 }
 
 /// Both kinds of handles, named.
-pub(super) const SETUPS: [(&str, Setup); 2] = [("lazy", LAZY), ("synced", SYNC)];
+const SETUPS: [(&str, Setup); 2] = [("lazy", LAZY), ("synced", SYNC)];
+
+/// Every workload with every kind of handle.
+pub(super) fn jobs() -> Vec<(&'static Workload, (&'static str, Setup))> {
+    WORKLOADS.iter().flat_map(|workload| SETUPS.map(|setup| (workload, setup))).collect()
+}
