@@ -5,6 +5,7 @@
 //! cargo bench -- ratios [ROW]        the table alone, of the rows whose name contains ROW
 //! cargo bench -- criterion [ROW]     the absolute figures alone
 //! cargo bench -- calls ROW           the system calls of one operation, beside those of the twin
+//! cargo bench -- make DIR ENTRIES    a store of that many entries, for benches/compare
 //! ```
 //!
 //! A ratio is that of two medians of rounds that took turns within one run. The state is warm unless a row says
@@ -34,6 +35,7 @@ fn main() {
     match words[..] {
         ["child", ref rest @ ..] => return child::main(rest),
         ["calls", row] => return calls::print(row),
+        ["make", dir, entries] => return place::make_large(dir.as_ref(), entries.parse().unwrap()),
         _ => {}
     }
     let filter = |rest: &[&str]| rest.first().copied().unwrap_or_default().to_owned();

@@ -6,6 +6,7 @@ use std::{
     ffi::CString,
     fs,
     io::{BufWriter, Write as _},
+    ops::Range,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -65,8 +66,10 @@ pub(crate) fn manifest_names(root: &Path) -> Vec<String> {
     names
 }
 
-/// The first of the numbers under which there are only entries, without objects.
-pub(crate) const WITHOUT_OBJECT: u64 = 1 << 40;
+/// The object that an entry without one names.
+pub(crate) fn missing_object(number: u64) -> ObjectDigest {
+    ObjectDigest::of_bytes(&number.to_le_bytes())
+}
 
 /// A store with as many entries as asked for, in one segment under an empty log.
 pub(crate) struct Stored {
@@ -91,13 +94,9 @@ impl Stored {
     }
 
     fn made(entries: u64, with_object: u64, len: usize, compacted: bool) -> Stored {
-        let temp = temporary();
+        let (temp, with_object) = (temporary(), with_object.min(entries));
         let root = temp.path().join("store");
-        let store = open_store(&root);
-        let with_object = with_object.min(entries);
-        (0..with_object).for_each(|number| add(&store, number, len));
-        drop(store);
-        write_entries(&root, entries - with_object);
+        make(&root, entries, with_object, len);
         assert!(!compacted || __sim::compact(&open_store(&root)));
         let dir = open(root.join("v1"), OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         Stored { _temp: temp, root, dir, with_object, entries }
@@ -109,8 +108,7 @@ impl Stored {
 
     /// The key of the entry of this place among all.
     pub(crate) fn key(&self, place: u64) -> Sources {
-        let number = place % self.entries;
-        sources(if number < self.with_object { number } else { WITHOUT_OBJECT + number - self.with_object })
+        sources(place % self.entries)
     }
 
     pub(crate) fn name_of(&self, prefix: &str) -> String {
@@ -133,9 +131,23 @@ impl Stored {
     }
 }
 
+/// Puts entries into a store, those of the numbers below `with_object` by adds.
+pub(crate) fn make(root: &Path, entries: u64, with_object: u64, len: usize) {
+    let store = open_store(root);
+    (0..with_object).for_each(|number| add(&store, number, len));
+    drop(store);
+    write_entries(root, with_object..entries);
+}
+
+/// A compacted store, the first entry of which has an object.
+pub(crate) fn make_large(root: &Path, entries: u64) {
+    make(root, entries, 1, 32);
+    assert!(__sim::compact(&open_store(root)));
+}
+
 /// Appends entries without objects to the last log, and to further ones: the first entry there, with another key,
 /// object and id.
-fn write_entries(root: &Path, count: u64) {
+fn write_entries(root: &Path, numbers: Range<u64>) {
     let v1 = root.join("v1");
     let last = manifest_names(root).into_iter().rfind(|name| name.starts_with("log.")).unwrap();
     let mut number: u64 = last["log.".len()..].parse().unwrap();
@@ -152,10 +164,10 @@ fn write_entries(root: &Path, count: u64) {
         |number| fs::OpenOptions::new().append(true).create(true).open(v1.join(format!("log.{number}")));
     let mut log = BufWriter::with_capacity(1 << 20, append(number).unwrap());
     let mut len = bytes.len();
-    for entry in 0..count {
-        let object = ObjectDigest::of_bytes(&(WITHOUT_OBJECT + entry).to_le_bytes());
+    for entry in numbers {
+        let object = missing_object(entry);
         payload[..8].copy_from_slice(&object.as_bytes()[24..]);
-        payload[source_at..][..32].copy_from_slice(sources(WITHOUT_OBJECT + entry).digest().as_bytes());
+        payload[source_at..][..32].copy_from_slice(sources(entry).digest().as_bytes());
         payload[object_at..][..32].copy_from_slice(object.as_bytes());
         let frame = __sim::frame_of(PUT, 0, &payload, seed).unwrap();
         log.write_all(&frame).unwrap();

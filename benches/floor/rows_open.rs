@@ -3,7 +3,7 @@
 use crate::{
     bench::{Bench, Row, Spread, Target},
     child,
-    place::{Stored, artifact, object_name, temporary},
+    place::{Stored, artifact, missing_object, object_name, temporary},
 };
 use plugcache::ObjectDigest;
 use std::{fs, path::Path, time::Duration};
@@ -118,9 +118,7 @@ fn plain_name(stored: &Stored, number: u64) -> String {
 /// Also ours has an object for each entry: directories are read from disk at their true size.
 fn objects_of_all(stored: &Stored) {
     for number in stored.with_object..stored.entries {
-        let digest = ObjectDigest::of_bytes(
-            &(crate::place::WITHOUT_OBJECT + number - stored.with_object).to_le_bytes(),
-        );
+        let digest = missing_object(number);
         fs::write(stored.root.join("v1").join(object_name(digest).to_str().unwrap()), []).unwrap();
     }
 }
