@@ -1,11 +1,11 @@
 //! Each operation beside its floor twin, the bare system calls of `benches/twins`.
 //!
 //! ```text
-//! cargo bench                        all rows: absolute figures by criterion, then the table of ratios
-//! cargo bench -- ratios [ROW]        the table alone, of the rows whose name contains ROW
-//! cargo bench -- criterion [ROW]     the absolute figures alone
-//! cargo bench -- calls ROW           the system calls of one operation, beside those of the twin
-//! cargo bench -- make DIR ENTRIES    a store of that many entries, for benches/compare
+//! cargo bench --bench floor                        all rows: absolute figures by criterion, then the table of ratios
+//! cargo bench --bench floor -- ratios [ROW]        the table alone, of the rows whose name contains ROW
+//! cargo bench --bench floor -- criterion [ROW]     the absolute figures alone
+//! cargo bench --bench floor -- calls ROW           the system calls of one operation, beside those of the twin
+//! cargo bench --bench floor -- make DIR ENTRIES    a store of that many entries, for benches/compare
 //! ```
 //!
 //! A ratio is that of two medians of rounds that took turns within one run. The state is warm unless a row says
