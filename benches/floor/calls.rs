@@ -7,8 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The call by which [`crate::bench::mark`] shows.
+/// The calls by which [`crate::bench::mark`] and [`crate::bench::mark_of_child`] show.
 const MARK: &str = "getppid(";
+const MARK_OF_CHILD: &str = "getsid(";
 
 pub(crate) fn print(row: &str) {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
@@ -23,7 +24,7 @@ pub(crate) fn print(row: &str) {
     }
 }
 
-/// What stands between the last two marks.
+/// What stands between the last two marks, those of a child if there was one.
 fn traced(side: &str, row: &str, output: &Path) -> Vec<String> {
     let status = Command::new("strace")
         .args(["-f", "-s", "16", "-o"])
@@ -35,7 +36,10 @@ fn traced(side: &str, row: &str, output: &Path) -> Vec<String> {
     assert!(status.success(), "{status}");
     let text = fs::read_to_string(output).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let marks: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains(MARK)).collect();
+    let marks =
+        |mark: &str| -> Vec<usize> { (0..lines.len()).filter(|&at| lines[at].contains(mark)).collect() };
+    let of_child = marks(MARK_OF_CHILD);
+    let marks = if of_child.is_empty() { marks(MARK) } else { of_child };
     let [.., first, last] = marks[..] else {
         println!("no row of this name: {row}");
         return Vec::new();

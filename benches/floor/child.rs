@@ -2,7 +2,7 @@
 //! start of a process is in no figure.
 
 use crate::{
-    bench::mark,
+    bench::mark_of_child,
     place::{open_store, sources},
     rows_many,
     twins::open::{bare_table, open_and_find},
@@ -21,15 +21,15 @@ pub(crate) fn main(words: &[&str]) {
         ["open", "ours", root, number] => report(|| ours(Path::new(root), number.parse().unwrap())),
         ["open", "twin", root, segment, log, object] => {
             let names = [segment, log, object].map(|name| CString::new(name).unwrap());
-            let twin = || drop(open_and_find(Path::new(root), names.each_ref().map(|name| name.as_c_str())));
+            let twin = || open_and_find(Path::new(root), names.each_ref().map(|name| name.as_c_str()));
             report(|| measured(twin));
         }
         ["open", "bare", root, table, object] => {
             let [table, object] = [table, object].map(|name| CString::new(name).unwrap());
-            report(|| measured(|| drop(bare_table(Path::new(root), &table, &object))));
+            report(|| measured(|| bare_table(Path::new(root), &table, &object)));
         }
         ["open", "plain", root, object] => {
-            report(|| measured(|| drop(fs::File::open(Path::new(root).join(object)).unwrap())))
+            report(|| measured(|| fs::File::open(Path::new(root).join(object)).unwrap()))
         }
         ["digest", "ours", root, list] => report(|| digest(Path::new(root), Path::new(list))),
         ["digest", "twin", _, list] => {
@@ -48,12 +48,14 @@ pub(crate) fn paths_in(list: &Path) -> Vec<PathBuf> {
     fs::read_to_string(list).unwrap().lines().map(PathBuf::from).collect()
 }
 
-fn measured(operation: impl FnOnce()) -> Duration {
-    mark();
+/// What the operation leaves open is not closed: that would be a part of no operation.
+fn measured<T>(operation: impl FnOnce() -> T) -> Duration {
+    mark_of_child();
     let start = Instant::now();
-    operation();
+    let left = operation();
     let took = start.elapsed();
-    mark();
+    mark_of_child();
+    std::mem::forget(left);
     took
 }
 
@@ -66,15 +68,11 @@ fn report(operation: impl FnOnce() -> Duration) {
 
 fn ours(root: &Path, number: u64) -> Duration {
     let key = sources(number);
-    let mut held = None;
-    let took = measured(|| {
+    measured(|| {
         let store = open_store(root);
-        held = store.find(&key).map(|artifact| (store, artifact));
-    });
-    assert!(held.is_some(), "it was stored");
-    // Memory is counted while both are open.
-    std::mem::forget(held);
-    took
+        let artifact = store.find(&key).expect("it was stored");
+        (store, artifact)
+    })
 }
 
 fn digest(root: &Path, list: &Path) -> Duration {

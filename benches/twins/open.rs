@@ -4,6 +4,7 @@ use super::{
     find::{self, Opened},
     read::mapped,
 };
+use memmap2::Mmap;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, flock, fstat, open, openat, statat};
 use std::{
     ffi::CStr,
@@ -11,8 +12,8 @@ use std::{
     path::Path,
 };
 
-/// `names`: the segment, the open log, and the object that the entry will name.
-pub(crate) fn open_and_find(root: &Path, names: [&CStr; 3]) -> OwnedFd {
+/// `names`: the segment, the open log, and the object that the entry will name. What is open stays so, as a store.
+pub(crate) fn open_and_find(root: &Path, names: [&CStr; 3]) -> (OwnedFd, Mmap, OwnedFd, OwnedFd) {
     let (flags, none) = (OFlags::CLOEXEC, Mode::empty());
     // Whose is what leads here.
     let uid = rustix::process::geteuid().as_raw();
@@ -31,7 +32,8 @@ pub(crate) fn open_and_find(root: &Path, names: [&CStr; 3]) -> OwnedFd {
     // What was proved in another boot is proved anew.
     let boot = open(c"/proc/sys/kernel/random/boot_id", flags, none).unwrap();
     assert_eq!(rustix::io::read(&boot, &mut window), Ok(37));
-    find::find(Opened { log: log.as_fd(), end, dir: v1.as_fd() }, names[2], &mut window).0
+    let file = find::find(Opened { log: log.as_fd(), end, dir: v1.as_fd() }, names[2], &mut window).0;
+    (v1, segment, log, file)
 }
 
 /// Two `getdents64`: the second says that the first told all. Answers how many names there are.
@@ -46,7 +48,7 @@ fn list(dir: &OwnedFd) -> usize {
 }
 
 /// Without any protocol: a table in a mapped file, of which two pages are looked at, and the object.
-pub(crate) fn bare_table(root: &Path, table: &CStr, object: &CStr) -> OwnedFd {
+pub(crate) fn bare_table(root: &Path, table: &CStr, object: &CStr) -> (Mmap, OwnedFd) {
     let (flags, none) = (OFlags::CLOEXEC, Mode::empty());
     let dir = open(root, flags | OFlags::DIRECTORY, none).unwrap();
     let table = mapped(&openat(&dir, table, flags, none).unwrap());
@@ -54,5 +56,5 @@ pub(crate) fn bare_table(root: &Path, table: &CStr, object: &CStr) -> OwnedFd {
     let file = openat(&dir, object, flags, none).unwrap();
     flock(&file, FlockOperation::NonBlockingLockShared).unwrap();
     assert!(fstat(&file).unwrap().st_nlink > 0);
-    file
+    (table, file)
 }
