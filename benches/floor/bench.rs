@@ -1,5 +1,6 @@
 //! Measuring: two sides in turns, and the table of what came out.
 
+use crate::page;
 use criterion::Criterion;
 use std::{
     fmt,
@@ -55,7 +56,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    fn is_met(self, value: f64) -> Option<bool> {
+    pub(crate) fn is_met(self, value: f64) -> Option<bool> {
         match self {
             Target::AtMost(most) => Some(value <= most),
             Target::AtLeast(least) => Some(value >= least),
@@ -97,13 +98,22 @@ impl<'a> Row<'a> {
 
 pub(crate) struct Bench {
     task: Task,
-    lines: Vec<String>,
-    missed: usize,
+    lines: Vec<Line>,
+    load_before: String,
+}
+
+/// A row as it came out.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) target: Target,
+    /// As Markdown.
+    pub(crate) text: String,
 }
 
 impl Bench {
     pub(crate) fn new(task: Task) -> Bench {
-        Bench { task, lines: Vec::new(), missed: 0 }
+        Bench { task, lines: Vec::new(), load_before: page::load() }
     }
 
     /// Whether a row of one of these names would be measured: if not, nothing needs to be made ready for it.
@@ -183,16 +193,16 @@ impl Bench {
             Some(false) => "missed",
             None => "",
         };
-        self.missed += usize::from(met == "missed");
-        let line = format!("| {name} | {ours} | {twin} | {value:.2} | {target} | {met} | {against} |");
-        eprintln!("{line}");
-        self.lines.push(line);
+        let text = format!("| {name} | {ours} | {twin} | {value:.2} | {target} | {met} | {against} |");
+        eprintln!("{text}");
+        self.lines.push(Line { name: name.to_owned(), value, target, text });
     }
 
     /// Says why a row is missing.
     pub(crate) fn skip(&mut self, name: &str, why: &str) {
         if self.wants(&[name]) {
-            self.lines.push(format!("| {name} | | | | | skipped | {why} |"));
+            let text = format!("| {name} | | | | | skipped | {why} |");
+            self.lines.push(Line { name: name.to_owned(), value: f64::NAN, target: Target::None, text });
         }
     }
 
@@ -200,17 +210,22 @@ impl Bench {
         if self.lines.is_empty() {
             return;
         }
-        println!("\n| operation | ours, median [min .. max] | twin | ratio | target | | against |");
-        println!("|---|---|---|---|---|---|---|");
-        self.lines.iter().for_each(|line| println!("{line}"));
-        println!("\n{} rows, {} targets missed. Load at the end: {}", self.lines.len(), self.missed, load());
+        let missed = self.lines.iter().filter(|line| line.target.is_met(line.value) == Some(false)).count();
+        let mut table =
+            String::from("| operation | ours, median [min .. max] | twin | ratio | target | | against |\n");
+        table += "|---|---|---|---|---|---|---|\n";
+        self.lines.iter().for_each(|line| table += &format!("{}\n", line.text));
+        let (machine, load, rows) = (page::machine(), page::load(), self.lines.len());
+        let before = self.load_before;
+        table += &format!(
+            "\n{rows} rows, {missed} targets missed. {machine}; load {before} before, {load} after.\n"
+        );
+        println!("\n{table}");
+        if std::env::var_os("PLUGCACHE_BENCH_WRITE").is_some() {
+            page::write("floor", &table);
+            page::draw(&self.lines);
+        }
     }
-}
-
-/// The processes that wanted a core of this machine in the last minute, on average.
-fn load() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn operations_per_round(ours: &mut Side<'_>, twin: &mut Side<'_>) -> u64 {

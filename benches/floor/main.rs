@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A ratio is that of two medians of rounds that took turns within one run. The state is warm unless a row says
-//! otherwise. `PLUGCACHE_BENCH_DIR` says where the stores are made (else the temporary directory of the system),
+//! otherwise. With `PLUGCACHE_BENCH_WRITE=1` the table goes into docs/performance.md and its picture beside it.
+//! `PLUGCACHE_BENCH_DIR` says where the stores are made (else the temporary directory of the system),
 //! `PLUGCACHE_BENCH_QUICK=1` leaves out what takes minutes (10^6 entries, 1 GiB).
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should stop right there")]
 #![expect(clippy::disallowed_methods, reason = "the rule is the library's: the floor is the bare system")]
@@ -17,6 +18,7 @@
 mod bench;
 mod calls;
 mod child;
+mod page;
 mod place;
 mod rows_add;
 mod rows_digest;

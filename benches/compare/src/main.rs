@@ -5,8 +5,9 @@
 //! cargo run --release --manifest-path benches/compare/Cargo.toml -- check   each peer gives the right bytes
 //! ```
 //!
-//! Prints Markdown tables and writes pictures into `docs/`. Where the stores are made: `PLUGCACHE_BENCH_DIR`, else the
-//! temporary directory of the system. `PLUGCACHE_BENCH_QUICK=1` stops at 10,000 entries and spends less time on each.
+//! Prints Markdown tables. With `PLUGCACHE_BENCH_WRITE=1` they go into docs/performance.md, and pictures beside it.
+//! `PLUGCACHE_BENCH_DIR` says where the stores are made (else the temporary directory of the system),
+//! `PLUGCACHE_BENCH_QUICK=1` stops at 10,000 entries and spends less time on each operation.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should stop right there")]
 #![expect(clippy::disallowed_methods, reason = "the rule is the library's")]
 
@@ -42,6 +43,7 @@ fn check() {
 
 fn compare(quick: bool) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let before = load();
     let mut operations = Vec::new();
     for len in [4 << 10, 1 << 20] {
         operations.push(ops::put(len));
@@ -56,13 +58,19 @@ fn compare(quick: bool) {
     let gets: Vec<_> = lens.map(|len| ops::get(len, true)).into();
     let puts: Vec<_> = lens.map(ops::put).into();
 
-    println!("| peer | settings |\n|---|---|");
-    MAKERS.iter().for_each(|maker| println!("| {} | {} |", maker.name, maker.settings));
+    let mut page = String::from("| peer | settings |\n|---|---|\n");
+    MAKERS.iter().for_each(|maker| page += &format!("| {} | {} |\n", maker.name, maker.settings));
     let tables = [("Operations", &operations), ("Lookup", &lookups), ("Processes", &processes)];
     for (title, all) in tables.iter().chain(&[("Get by size", &gets), ("Put by size", &puts)]) {
-        println!("\n### {title}\n");
-        all.iter().for_each(table);
+        page += &format!("\n### {title}\n");
+        all.iter().for_each(|measured| page += &table(measured));
     }
+    page += &format!("\nLoad {before} before, {} after.\n", load());
+    println!("{page}");
+    if std::env::var_os("PLUGCACHE_BENCH_WRITE").is_none() {
+        return;
+    }
+    insert(&docs.join("performance.md"), &page);
     let write = |name: &str, picture: String| fs::write(docs.join(name), picture).unwrap();
     write("peers.svg", svg::bars("Medians; logarithmic, shorter is faster", &operations));
     let points: Vec<_> = entries.iter().zip(&lookups).map(|(n, m)| (*n as f64, n.to_string(), m)).collect();
@@ -77,17 +85,34 @@ fn compare(quick: bool) {
     write("peers-processes.svg", svg::curves(title, "processes", &points));
 }
 
+/// Replaces what stands between the marks.
+fn insert(path: &Path, text: &str) {
+    let page = fs::read_to_string(path).unwrap();
+    let (begin, end) = ("<!-- peers: measured -->\n", "<!-- peers: end -->");
+    let (before, rest) = page.split_once(begin).expect("the mark where the tables begin");
+    let (_, after) = rest.split_once(end).expect("the mark where the tables end");
+    fs::write(path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+}
+
+/// The processes that wanted a core of this machine in the last minute, on average.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// Medians, spread, and how many times ours.
-fn table(measured: &Measured) {
-    println!("\n{}\n\n| peer | median | min | max | ratio |\n|---|---|---|---|---|", measured.name);
+fn table(measured: &Measured) -> String {
+    let mut lines =
+        format!("\n{}\n\n| peer | median | min | max | ratio |\n|---|---|---|---|---|\n", measured.name);
     let ours = measured.spreads.iter().find(|(name, _)| *name == OURS).and_then(|(_, spread)| *spread);
     for (name, spread) in &measured.spreads {
-        match (spread, ours) {
+        lines += &match (spread, ours) {
             (Some(spread), Some(ours)) => {
                 let [median, min, max] = [spread.median, spread.min, spread.max].map(seconds);
-                println!("| {name} | {median} | {min} | {max} | {:.2} |", spread.median / ours.median);
+                format!("| {name} | {median} | {min} | {max} | {:.2} |\n", spread.median / ours.median)
             }
-            _ => println!("| {name} | | | | not measured |"),
-        }
+            _ => format!("| {name} | | | | not measured |\n"),
+        };
     }
+    lines
 }
