@@ -31,9 +31,10 @@ mod twins;
 use bench::{Bench, Task};
 
 fn main() {
-    // Cargo adds `--bench`; `cargo test --benches` adds `--test` or nothing.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--bench").collect();
+    // `cargo bench` says so; `cargo test --benches` says nothing, and wants to know whether all of it works.
+    let is_test = words.len() == arguments.len() && words.is_empty();
     match words[..] {
         ["child", ref rest @ ..] => return child::main(rest),
         ["calls", row] => return calls::print(row),
@@ -47,7 +48,7 @@ fn main() {
         ["criterion", ref rest @ ..] => {
             Task::Measure { ratios: false, criterion: true, filter: filter(rest) }
         }
-        ["--test", ..] => Task::Once,
+        [] if is_test => Task::Once,
         ref rest => Task::Measure { ratios: true, criterion: true, filter: filter(rest) },
     };
     let mut bench = Bench::new(task);

@@ -65,6 +65,7 @@ fn compare(quick: bool) {
         page += &format!("\n### {title}\n");
         all.iter().for_each(|measured| page += &table(measured));
     }
+    page += &against_lmdb(&lookups);
     page += &format!("\nLoad {before} before, {} after.\n", load());
     println!("{page}");
     if std::env::var_os("PLUGCACHE_BENCH_WRITE").is_none() {
@@ -98,6 +99,25 @@ fn insert(path: &Path, text: &str) {
 fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// The one target that is set against a peer.
+fn against_lmdb(lookups: &[Measured]) -> String {
+    let median = |measured: &Measured, peer: &str| {
+        let found = measured.spreads.iter().find(|(name, _)| *name == peer);
+        found.and_then(|(_, spread)| *spread).map(|spread| spread.median)
+    };
+    let Some(largest) = lookups.last() else { return String::new() };
+    match (median(largest, "LMDB"), median(largest, OURS)) {
+        (Some(lmdb), Some(ours)) => {
+            format!(
+                "\n{}: LMDB takes {:.1} times ours; the target is at least 5.\n",
+                largest.name,
+                lmdb / ours
+            )
+        }
+        _ => String::new(),
+    }
 }
 
 /// Medians, spread, and how many times ours.
