@@ -149,10 +149,13 @@ fn content(number: u8) -> Vec<(&'static str, Vec<u8>)> {
     outputs
 }
 
+/// The first output of multiples of five is packed into its entry.
 fn outputs(number: u8) -> Outputs {
     let mut named = content(number).into_iter();
     let (name, bytes) = named.next().unwrap();
-    named.fold(Outputs::bytes(name, bytes), |outputs, (name, bytes)| outputs.and_bytes(name, bytes))
+    let first =
+        if number.is_multiple_of(5) { Outputs::packed(name, bytes) } else { Outputs::bytes(name, bytes) };
+    named.fold(first, |outputs, (name, bytes)| outputs.and_bytes(name, bytes))
 }
 
 /// The sources of a key for a store whose process may be dead: digesting bytes asks nothing of a disk.

@@ -36,7 +36,7 @@ const A2: (u8, u8) = (1, 1);
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub(super) static WORKLOADS: [Workload; 18] = [
+pub(super) static WORKLOADS: [Workload; 19] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -67,6 +67,11 @@ pub(super) static WORKLOADS: [Workload; 18] = [
         "eviction",
         &[Open(THREE), Add((11, 0), 2), Add((12, 0), 4), Add(A, 6), Hours(1)],
         &[Open(THREE), Add(B, 8), Add((3, 0), 10)],
+    ),
+    workload(
+        "packed outputs",
+        &[Add(A, 2), Add(B, 10)],
+        &[Add(C, 5), Add(A, 20), Find(C), Compact, Find(B), Forget(C), Add(B, 30)],
     ),
     workload("damage", &[Add(A, 2), Add(A2, 2), Add(B, 4)], &[Damage(2), Find(A), Add(B, 2), Find(A2)]),
     workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
