@@ -22,6 +22,7 @@ use super::{
 use plugcache::__sim::{At, Disk, Failure, Fault, Random};
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -50,6 +51,7 @@ struct History {
 /// What happened in histories, so that none of it is never.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
+    histories: usize,
     operations: usize,
     kills: usize,
     cuts: usize,
@@ -58,6 +60,7 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, other: Counts) {
+        self.histories += other.histories;
         self.operations += other.operations;
         self.kills += other.kills;
         self.cuts += other.cuts;
@@ -157,7 +160,9 @@ impl History {
         self.told.push(format!("{who} ({:?}): {op:?}{how} {done:?}", world.durability()));
         std::mem::swap(&mut world.model, &mut self.model);
         let is_dead = !world.process.is_alive();
-        self.counts.add(Counts { operations: 1, kills: dies.into(), cuts: 0, faults: fails.into() });
+        self.counts.operations += 1;
+        self.counts.kills += usize::from(dies);
+        self.counts.faults += usize::from(fails);
         // A handle that found the store forbidden to write, or that a sync failed, keeps to that.
         if dies || is_dead || fails {
             world.process.kill();
@@ -202,16 +207,20 @@ impl History {
             }
         }
         self.look(After::Kill)?;
+        self.counts.histories += 1;
         self.cut()
     }
 }
 
-fn play(seed: u64) -> Counts {
+fn play(seed: u64) -> Result<Counts, String> {
     let mut history = History::new(seed);
-    if let Err(why) = history.run() {
-        panic!("PLUGCACHE_SEED={seed}: {why}\n{}", history.told.join("\n"));
-    }
-    history.counts
+    let went = catch_unwind(AssertUnwindSafe(|| history.run()));
+    let why = match went {
+        Ok(Ok(())) => return Ok(history.counts),
+        Ok(Err(why)) => why,
+        Err(_) => "it panicked".into(),
+    };
+    Err(format!("PLUGCACHE_SEED={seed}: {why}\n{}", history.told.join("\n")))
 }
 
 #[test]
@@ -223,22 +232,28 @@ fn no_random_history_loses_what_was_acknowledged_or_finds_what_was_not_put() {
     let first = seed.unwrap_or(0);
     let last = if count == 0 { u64::MAX } else { first + count - 1 };
     let (next, counts) = (AtomicU64::new(first), Mutex::new(Counts::default()));
+    let wrong = Mutex::new(Vec::new());
     in_parallel((0..4).collect(), |_| {
         while let seed = next.fetch_add(1, Relaxed)
             && seed <= last
+            && wrong.lock().unwrap().is_empty()
         {
-            let told = play(seed);
-            counts.lock().unwrap().add(told);
+            match play(seed) {
+                Ok(told) => counts.lock().unwrap().add(told),
+                Err(why) => wrong.lock().unwrap().push(why),
+            }
             if (seed + 1).is_multiple_of(10_000) {
                 println!("crash: {} histories", seed + 1 - first);
             }
         }
     });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     println!("crash: random histories, PLUGCACHE_SEED {first} to {last}: {:?}", counts.lock().unwrap());
     if seed.is_none() && count == daily {
-        let Counts { operations, kills, cuts, faults } = *counts.lock().unwrap();
-        HISTORIES.check(count as usize);
-        assert!(operations > 20 * count as usize, "{operations} operations");
-        assert!([kills, cuts, faults].iter().all(|some| *some > count as usize), "{kills} {cuts} {faults}");
+        let Counts { histories, operations, kills, cuts, faults } = *counts.lock().unwrap();
+        HISTORIES.check(histories);
+        assert!(operations > 20 * histories, "{operations} operations");
+        assert!([kills, cuts, faults].iter().all(|some| *some > histories), "{kills} {cuts} {faults}");
     }
 }

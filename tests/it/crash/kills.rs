@@ -32,6 +32,8 @@ struct Tally {
     states: States,
     judged: Mutex<HashSet<(u64, u64, After)>>,
     counts: Mutex<[usize; 4]>,
+    /// Those in which the power was cut, and those of them in which it was in every legal way.
+    moments: Mutex<[usize; 2]>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -113,12 +115,16 @@ impl Job<'_> {
 
     /// Cuts the power in this state.
     fn cuts(&self, disk: &Disk, model: &Model, label: &dyn Fn() -> String) {
-        for cut in disk.power_cuts(cuts_max()) {
+        let mut cuts = disk.power_cuts(cuts_max());
+        for cut in cuts.by_ref() {
             let number = self.judge(&cut, model, After::Cut, Kind::Cut, label);
             if number.is_multiple_of(recovery_stride()) {
                 self.recover(&cut, model, &|| format!("{}\n{}", label(), cut.story()));
             }
         }
+        let mut moments = self.tally.moments.lock().unwrap();
+        moments[0] += 1;
+        moments[1] += usize::from(cuts.is_exhaustive());
     }
 
     /// Crashes the recovery from a power cut at every verb of it: open, find all, add.
@@ -197,9 +203,10 @@ fn killed_torn_or_cut_at_any_verb_nothing_acknowledged_is_lost_and_nothing_wrong
         }
     });
     let [kills, cuts, torn, recoveries] = *tally.counts.lock().unwrap();
+    let [moments, exhausted] = *tally.moments.lock().unwrap();
     println!(
-        "crash: {} distinct states; {kills} kills, {cuts} power cuts, {torn} torn writes, {recoveries} crashes of \
-         a recovery; {:.0} s",
+        "crash: {} distinct states; {kills} kills, {cuts} power cuts ({exhausted} of {moments} moments in every \
+         legal way), {torn} torn writes, {recoveries} crashes of a recovery; {:.0} s",
         tally.states.count(),
         started.elapsed().as_secs_f64(),
     );
