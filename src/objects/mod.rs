@@ -38,6 +38,9 @@ const LEASE_WAIT: Duration = Duration::from_millis(10);
 const LEASE_POLL: Duration = Duration::from_millis(1);
 /// How often a name is opened again whose inode lost its last name in between.
 const OPENS_MAX: usize = 16;
+/// What a handle remembers of what it has hashed (1 MiB at most): beyond it, an object whose new stamp could not
+/// be recorded may be hashed once more.
+const VERIFIED_MAX: usize = 16 * 1024;
 /// How often hashing is repeated because the file changed meanwhile.
 const HASHES_MAX: usize = 3;
 /// Read and written at a time: large enough that system calls do not show, small enough for the cache.
@@ -229,7 +232,11 @@ impl Objects {
 
     fn vouch(&self, digest: &ObjectDigest, stat: &Stat) -> Option<Stamp> {
         let stamp = self.stamp(stat)?;
-        self.verified().insert(*digest, stamp);
+        let mut verified = self.verified();
+        if verified.len() >= VERIFIED_MAX {
+            verified.clear();
+        }
+        verified.insert(*digest, stamp);
         Some(stamp)
     }
 

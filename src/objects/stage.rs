@@ -232,7 +232,7 @@ impl Objects {
             // It was opened by its staged name, which somebody gave to another file.
             return Err(Trouble::of("publish", &name)(io::Error::other("it was exchanged")).into());
         }
-        let stamp = self.vouch(&staged.digest, &stat).unwrap_or_default();
+        let stamp = self.stamp(&stat).unwrap_or_default();
         let lease = Lease { file: staged.file, stat };
         Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
     }

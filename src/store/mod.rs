@@ -53,6 +53,10 @@ use crate::{
     },
 };
 
+/// A handle remembers the order of so many uses, four times as many as a store keeps entries by default (1 MiB at
+/// most). Older ones count as if another process had made them.
+const USES_MAX: usize = 16 * 1024;
+
 /// An open store. Cloning is cheap, and all clones share one handle; so may threads.
 ///
 /// A store never makes a host fail: where it cannot be used, finding misses and adding is skipped with a
@@ -347,7 +351,12 @@ impl Inner {
     /// Notes that this handle used an entry just now.
     fn note_use(&self, put_id: PutId) {
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
-        self.used().insert(put_id, use_number);
+        let mut used = self.used();
+        used.insert(put_id, use_number);
+        if used.len() > USES_MAX {
+            let forgotten = use_number.saturating_sub(USES_MAX as u64 / 2);
+            used.retain(|_, number| *number > forgotten);
+        }
     }
 
     /// Days since 1970-01-01 UTC.

@@ -4,10 +4,11 @@
 //! is nobody's. Names that are not of our making are not touched (I20). Runs after a compaction, which is seldom;
 //! it lists 259 directories and opens nothing that an entry names.
 
-use std::{io, path::Path};
+use std::{collections::HashSet, io, path::Path};
 
 use super::{Sweep, Unnamed};
 use crate::{
+    digest::ObjectDigest,
     fs::{Access, Dir, Lock, Stat},
     layout::{self, Litter},
 };
@@ -33,16 +34,17 @@ impl Sweep<'_> {
             return;
         }
         let named = self.named(None);
+        let waiting: HashSet<[u8; 32]> = self.pending().iter().map(|unnamed| unnamed.object).collect();
         for first in 0..layout::SHARDS {
             let shard = layout::shard(first as u8);
             let objects =
                 names_in(v1, &shard).into_iter().filter_map(|name| layout::object_named(first as u8, &name));
-            let orphans = objects.filter(|object| !named.contains_key(object));
-            let len = |object: &[u8; 32]| {
-                v1.stat(&layout::object(&crate::digest::ObjectDigest::from_bytes(*object)))
-                    .map_or(0, |stat| stat.len)
-            };
-            self.pending().extend(orphans.map(|object| Unnamed::new(object, len(&object))));
+            let orphans = objects.filter(|object| !named.contains_key(object) && !waiting.contains(object));
+            let found = orphans.filter_map(|object| {
+                let stat = v1.stat(&layout::object(&ObjectDigest::from_bytes(object))).ok()?;
+                Some(Unnamed::found(object, &stat))
+            });
+            self.pending().extend(found);
         }
         self.remove_unnamed();
     }

@@ -25,6 +25,9 @@ use crate::{
 
 /// Unnamed objects younger than this stay.
 const COURTESY: Duration = Duration::from_secs(15 * 60);
+/// A handle remembers at most so many objects that wait to be removed (200 KiB); the others, and those of other
+/// handles, are found again by the sweep after a compaction.
+const PENDING_MAX: usize = 4096;
 
 /// An object that an entry named until it was dropped or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,11 @@ pub(crate) struct Unnamed {
 impl Unnamed {
     fn new(object: [u8; 32], len: u64) -> Unnamed {
         Unnamed { object, len, kept_until: 0 }
+    }
+
+    /// One that a sweep has looked at.
+    fn found(object: [u8; 32], stat: &Stat) -> Unnamed {
+        Unnamed { object, len: stat.len, kept_until: kept_until(stat) }
     }
 
     /// Whether the courtesy is known to last; a longer one than there is comes from a clock that was set back.
@@ -165,9 +173,6 @@ impl Sweep<'_> {
         if self.manifest.is_partly_unknown() {
             return;
         }
-        // A sweep of everything finds again what waits here already.
-        let mut seen = HashSet::new();
-        pending.retain(|unnamed| seen.insert(unnamed.object));
         let mut named = self.named(None);
         let held = named.values().chain(pending.iter().map(|unnamed| &unnamed.len));
         let held = held.fold(0u64, |sum, len| sum.saturating_add(*len));
@@ -194,6 +199,8 @@ impl Sweep<'_> {
             let digest = ObjectDigest::from_bytes(object);
             matches!(self.objects.remove(&digest, Disposal::Unlink, &mut still), Ok(Removed::Left))
         });
+        pending.truncate(PENDING_MAX);
+        pending.shrink_to_fit();
         self.pending().extend(pending);
     }
 
