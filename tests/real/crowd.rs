@@ -20,6 +20,7 @@ use crate::{
 
 tests!["crowd":
     sixty_four_processes_lose_nothing_and_leak_nothing,
+    a_handle_that_replaces_all_the_time_takes_no_more_memory_or_descriptors,
     sixty_four_processes_that_evict_keep_the_limit_and_find_nothing_wrong,
     a_store_that_is_renamed_copied_and_deleted_under_its_users_gives_no_wrong_bytes,
 ];
@@ -79,6 +80,23 @@ pub(crate) fn member(setup: &Setup, verbs: &[String]) {
     let stored: Vec<String> =
         own.iter().filter(|(_, stored)| **stored).map(|(key, _)| key.to_string()).collect();
     worker::say(&format!("own {}", stored.join(" ")));
+    worker::say(&format!("grown {} {}", after.0 - before.0, after.1 - before.1));
+}
+
+/// The worker: replaces a few entries `verbs[0]` times, each time by bytes that never were before, and finds them.
+pub(crate) fn replace(setup: &Setup, verbs: &[String]) {
+    let store = setup.open();
+    let rounds: u64 = verbs[0].parse().unwrap();
+    let mut before = (0, 0);
+    for round in 0..rounds {
+        let key = round % OWN_KEYS;
+        assert_eq!(add(&store, key, round, 100), Added::Stored);
+        assert_eq!(find(&store, key), Found::Right);
+        if round == rounds / 2 {
+            before = resources();
+        }
+    }
+    let after = resources();
     worker::say(&format!("grown {} {}", after.0 - before.0, after.1 - before.1));
 }
 
@@ -149,6 +167,22 @@ fn sixty_four_processes_lose_nothing_and_leak_nothing() -> Outcome {
         crowd.own.len(),
         crowd.grown_kib_max
     ))
+}
+
+/// What a handle remembers of objects, uses and removals is bounded, however long it lives.
+fn a_handle_that_replaces_all_the_time_takes_no_more_memory_or_descriptors() -> Outcome {
+    let rounds: u64 = harness::count("PLUGCACHE_REPLACEMENTS", 36_000);
+    // In memory where that can be had: the disk has nothing to do with it.
+    let temp = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| temp());
+    let setup = Setup::new(temp.path().join("store"));
+    let member = worker::start(&worker::command("replace", &setup, &[rounds.to_string()]));
+    let output = member.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let grown: Vec<i64> = said.trim().split(' ').skip(1).map(|number| number.parse().unwrap()).collect();
+    assert_eq!(grown[0], 0, "descriptors stayed open");
+    assert!(grown[1] < 1 << 10, "{} KiB more in the second half", grown[1]);
+    Ok(format!("{rounds} replacements; descriptors +0, memory +{} KiB in the second half", grown[1]))
 }
 
 fn sixty_four_processes_that_evict_keep_the_limit_and_find_nothing_wrong() -> Outcome {

@@ -53,6 +53,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "reader" => reader(&setup, &verbs),
         "compactor" => compactor(&setup),
         "member" => crowd::member(&setup, &verbs),
+        "replace" => crowd::replace(&setup, &verbs),
         "attacker" => attacker::attack(&setup, &verbs),
         "maker" => modes::make_everything(&setup, &verbs),
         "stranger" => modes::look_around(&verbs),
