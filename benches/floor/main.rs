@@ -25,6 +25,7 @@ mod rows_digest;
 mod rows_find;
 mod rows_many;
 mod rows_open;
+mod rows_packed;
 #[path = "../twins/mod.rs"]
 mod twins;
 
@@ -56,6 +57,7 @@ fn main() {
     rows_open::run(&mut bench);
     rows_digest::run(&mut bench);
     rows_add::run(&mut bench);
+    rows_packed::run(&mut bench);
     rows_many::run(&mut bench);
     bench.finish();
 }

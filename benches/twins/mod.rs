@@ -8,5 +8,6 @@ pub(crate) mod digest;
 pub(crate) mod find;
 pub(crate) mod many;
 pub(crate) mod open;
+pub(crate) mod packed;
 pub(crate) mod read;
 pub(crate) mod synced;

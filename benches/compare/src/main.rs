@@ -45,7 +45,7 @@ fn compare(quick: bool) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let before = load();
     let mut operations = Vec::new();
-    for len in [4 << 10, 1 << 20] {
+    for len in [256, 4 << 10, 1 << 20] {
         operations.push(ops::put(len));
         operations.push(ops::get(len, true));
         operations.push(ops::get(len, false));
@@ -54,7 +54,7 @@ fn compare(quick: bool) {
     let entries: &[u64] = if quick { &[1_000, 10_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
     let lookups: Vec<_> = entries.iter().map(|entries| ops::lookup(*entries)).collect();
     let processes: Vec<_> = [1, 2, 4, 8, 16].map(ops::processes).into();
-    let lens = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
+    let lens = [256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
     let gets: Vec<_> = lens.map(|len| ops::get(len, true)).into();
     let puts: Vec<_> = lens.map(ops::put).into();
 

@@ -3,8 +3,8 @@
 use crate::{measure::seconds, ops::Measured, peers::MAKERS};
 use std::fmt::Write as _;
 
-const COLOURS: [&str; 8] =
-    ["#1b6ca8", "#7f7f7f", "#c0392b", "#e08e0b", "#2e8b57", "#8e44ad", "#00a3a3", "#8b5a2b"];
+const COLOURS: [&str; 9] =
+    ["#1b6ca8", "#5dade2", "#7f7f7f", "#c0392b", "#e08e0b", "#2e8b57", "#8e44ad", "#00a3a3", "#8b5a2b"];
 const FONT: &str = "font-family='sans-serif' font-size='12'";
 
 fn colour(peer: &str) -> &'static str {

@@ -68,6 +68,8 @@ pub struct Maker {
     pub many_processes: bool,
     /// The most entries that are made in a run of minutes.
     pub entries_max: u64,
+    /// What is longer is not put.
+    pub len_max: usize,
     pub open: fn(&Path) -> Box<dyn Peer>,
 }
 
@@ -75,14 +77,25 @@ pub const OURS: &str = "plugcache";
 
 const MILLION: u64 = 1_000_000;
 
-pub const MAKERS: [Maker; 8] = [
+pub const MAKERS: [Maker; 9] = [
     Maker {
         name: OURS,
         settings: "Durability::Lazy, Verify::OncePerBoot, no limits",
         verifies: true,
         many_processes: true,
         entries_max: MILLION,
+        len_max: usize::MAX,
         open: ours::open,
+    },
+    Maker {
+        name: "plugcache, packed",
+        settings: "the same, outputs packed into their entry (up to 8 KiB), hashed by each find",
+        verifies: true,
+        many_processes: true,
+        // As without, for a lookup.
+        entries_max: 0,
+        len_max: 8 << 10,
+        open: ours::open_packed,
     },
     Maker {
         name: "plain files",
@@ -90,6 +103,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: true,
         entries_max: MILLION,
+        len_max: usize::MAX,
         open: files::open,
     },
     Maker {
@@ -98,6 +112,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: true,
         many_processes: true,
         entries_max: 10_000,
+        len_max: usize::MAX,
         open: cacache::open,
     },
     Maker {
@@ -106,6 +121,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: true,
         entries_max: 100_000,
+        len_max: usize::MAX,
         open: kismet::open,
     },
     Maker {
@@ -114,6 +130,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: true,
         entries_max: MILLION,
+        len_max: usize::MAX,
         open: lmdb::open,
     },
     Maker {
@@ -122,6 +139,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: true,
         entries_max: MILLION,
+        len_max: usize::MAX,
         open: sqlite::open,
     },
     Maker {
@@ -130,6 +148,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: false,
         entries_max: MILLION,
+        len_max: usize::MAX,
         open: redb::open,
     },
     Maker {
@@ -138,6 +157,7 @@ pub const MAKERS: [Maker; 8] = [
         verifies: false,
         many_processes: true,
         entries_max: 100_000,
+        len_max: usize::MAX,
         open: wasmtime::open,
     },
 ];

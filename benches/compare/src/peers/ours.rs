@@ -4,10 +4,17 @@ use super::{Key, Peer};
 use plugcache::{Added, Config, Exec, Outputs, Store};
 use std::{path::Path, process::Command};
 
-struct Ours(Store);
+struct Ours {
+    store: Store,
+    packed: bool,
+}
 
 pub fn open(dir: &Path) -> Box<dyn Peer> {
-    Box::new(Ours(store(dir)))
+    Box::new(Ours { store: store(dir), packed: false })
+}
+
+pub fn open_packed(dir: &Path) -> Box<dyn Peer> {
+    Box::new(Ours { store: store(dir), packed: true })
 }
 
 fn store(dir: &Path) -> Store {
@@ -17,16 +24,16 @@ fn store(dir: &Path) -> Store {
 
 impl Peer for Ours {
     fn put(&mut self, key: &Key, bytes: Vec<u8>) {
-        let added = self.0.add(&key.sources, Outputs::bytes("plugin.so", bytes));
-        assert_eq!(added.unwrap(), Added::Stored);
+        let outputs = if self.packed { Outputs::packed } else { Outputs::bytes };
+        assert_eq!(self.store.add(&key.sources, outputs("plugin.so", bytes)).unwrap(), Added::Stored);
     }
 
     fn get(&mut self, key: &Key, bytes: &mut Vec<u8>) -> bool {
-        self.0.find(&key.sources).is_some_and(|found| found.primary().read_into(bytes).is_ok())
+        self.store.find(&key.sources).is_some_and(|found| found.primary().read_into(bytes).is_ok())
     }
 
     fn has(&mut self, key: &Key) -> bool {
-        self.0.lookup(&key.sources).is_some()
+        self.store.lookup(&key.sources).is_some()
     }
 
     /// Adding one after the other, each in a file of its own, would take hours for a million: they are written by
@@ -37,6 +44,6 @@ impl Peer for Ours {
         command.args(["bench", "--quiet", "--bench", "floor", "--", "make"]).current_dir(root);
         command.env_remove("CARGO_TARGET_DIR");
         assert!(command.arg(dir.join("store")).arg(count.to_string()).status().unwrap().success());
-        *self = Ours(store(dir));
+        self.store = store(dir);
     }
 }

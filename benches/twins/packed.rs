@@ -1,0 +1,16 @@
+//! A small value in the log: appended and read back; found in memory, and hashed.
+
+use std::os::fd::BorrowedFd;
+
+/// `log` is open for reading and appending, and ends at `end`.
+pub(crate) fn add(log: BorrowedFd<'_>, end: &mut u64, record: &[u8], window: &mut [u8]) {
+    assert_eq!(rustix::io::write(log, record), Ok(record.len()));
+    assert_eq!(rustix::io::pread(log, &mut *window, *end), Ok(record.len()));
+    *end += record.len() as u64;
+}
+
+/// Is there anything new in the log; then BLAKE3 of the value.
+pub(crate) fn find(log: BorrowedFd<'_>, end: u64, value: &[u8], window: &mut [u8]) -> blake3::Hash {
+    assert_eq!(rustix::io::pread(log, window, end), Ok(0));
+    blake3::hash(value)
+}
