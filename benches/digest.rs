@@ -5,15 +5,17 @@
 //! ```
 //!
 //! Rounds are interleaved: each calls every contestant once, in an order that rotates. Printed are the median
-//! and the least time of each, and the median of the ratios within one round. `b3sum` is taken from
+//! of the time on the wall, the median of the ratios within one round, the mean of the processor time of all
+//! threads and child processes, and the ratio of those means: on a busy machine they tell more. `b3sum` is taken from
 //! `PLUGCACHE_B3SUM`, else from `PATH`, and left out where it is missing. `ROUNDS` and `FILES` change the
-//! numbers of rounds and of small files.
+//! numbers of rounds and of small files; `ONLY=text` leaves out contestants without this text in their names.
 #![expect(clippy::disallowed_methods, reason = "the floors are bare system calls")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run should stop")]
 
 use plugcache::{Config, NO_OPTIONS, ObjectDigest, Sources, Store, Toolchain};
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     hint::black_box,
     io::Read,
     path::{Path, PathBuf},
@@ -61,9 +63,7 @@ fn unchanged(dir: &Path, files: &[PathBuf]) {
         "unchanged",
         &mut [
             ("std::fs::metadata of each", &mut || {
-                files.iter().for_each(|path| {
-                    black_box(fs::metadata(path).unwrap());
-                });
+                files.iter().for_each(|path| assert!(black_box(fs::metadata(path)).is_ok()));
             }),
             ("digest_with, the same handle", &mut || drop(sources(files).digest_with(&store).unwrap())),
             ("open + digest_with, a fresh handle", &mut || {
@@ -77,8 +77,16 @@ fn unchanged(dir: &Path, files: &[PathBuf]) {
 /// Nothing is known: each file is opened, read and hashed.
 fn first(files: &[PathBuf]) {
     let mut contestants: Vec<Contestant<'_>> = Vec::new();
-    let (mut floor, mut ours) = (|| read_and_hash(files, cores()), || drop(sources(files).digest().unwrap()));
+    let mut floor = || each(files, &|path, buf| File::open(path).unwrap().read(buf).unwrap());
     contestants.push(("open + read + BLAKE3 + close, as many threads", &mut floor));
+    let mut usual = || {
+        each(files, &|path, buf| {
+            *buf = fs::read(path).unwrap();
+            buf.len()
+        });
+    };
+    contestants.push(("std::fs::read + BLAKE3, as many threads", &mut usual));
+    let mut ours = || drop(sources(files).digest().unwrap());
     contestants.push(("digest", &mut ours));
     let b3sum = b3sum();
     let mut theirs = || {
@@ -116,35 +124,51 @@ type Contestant<'a> = (&'a str, &'a mut dyn FnMut());
 
 /// Prints how the contestants fare; ratios are against the first one.
 fn compare(title: &str, contestants: &mut [Contestant<'_>]) {
+    let only = env::var("ONLY").unwrap_or_default();
+    let mut contestants: Vec<_> = contestants.iter_mut().filter(|(name, _)| name.contains(&only)).collect();
+    if contestants.is_empty() {
+        return;
+    }
     let rounds = number("ROUNDS", 21);
-    let mut times = vec![vec![Duration::ZERO; rounds]; contestants.len()];
+    let mut wall = vec![Vec::new(); contestants.len()];
+    let mut work = wall.clone();
     for round in 0..=rounds {
         for turn in 0..contestants.len() {
             let which = (turn + round) % contestants.len();
-            let begin = Instant::now();
+            let (begin, worked) = (Instant::now(), processor_time());
             (contestants[which].1)();
             // The first round warms up.
             if round > 0 {
-                times[which][round - 1] = begin.elapsed();
+                wall[which].push(begin.elapsed().as_secs_f64() * 1e3);
+                work[which].push(processor_time() - worked);
             }
         }
     }
-    println!("\n{title}: {rounds} rounds\n{:>12} {:>12} {:>7} {:>7}", "median", "least", "ratio", "least");
-    let least = |which: usize| times[which].iter().min().copied().unwrap_or_default();
+    println!("\n{title}, {rounds} rounds\n{:>12} {:>7} {:>14} {:>7}", "wall", "ratio", "processors", "ratio");
+    // That of children is counted in ticks of 10 ms.
+    let mean = |which: usize| work[which].iter().sum::<f64>() / rounds as f64;
     for (which, (name, _)) in contestants.iter().enumerate() {
-        let ratios = (0..rounds).map(|round| ratio(times[which][round], times[0][round]));
+        let ratios = wall[which].iter().zip(&wall[0]).map(|(own, floor)| own / floor);
         println!(
-            "{:>10.3}ms {:>10.3}ms {:>7.2} {:>7.2}  {name}",
-            median(times[which].iter().map(|time| time.as_secs_f64() * 1e3)),
-            least(which).as_secs_f64() * 1e3,
+            "{:>10.3}ms {:>7.2} {:>12.3}ms {:>7.2}  {name}",
+            median(wall[which].iter().copied()),
             median(ratios),
-            ratio(least(which), least(0)),
+            mean(which),
+            mean(which) / mean(0),
         );
     }
 }
 
-fn ratio(one: Duration, other: Duration) -> f64 {
-    one.as_secs_f64() / other.as_secs_f64()
+/// Milliseconds that this process and the children it has waited for have had of all processors.
+fn processor_time() -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let own = clock_gettime(ClockId::ProcessCPUTime);
+    let ticks = 1e3 / rustix::param::clock_ticks_per_second() as f64;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the name, which ends with the last bracket: cutime and cstime are the 14th and 15th from there.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let children: f64 = fields[13..15].iter().map(|text| text.parse::<f64>().unwrap() * ticks).sum();
+    own.tv_sec as f64 * 1e3 + own.tv_nsec as f64 / 1e6 + children
 }
 
 fn median(numbers: impl Iterator<Item = f64>) -> f64 {
@@ -157,15 +181,15 @@ fn sources(files: &[PathBuf]) -> plugcache::SourcesBuilder {
     Sources::new("bench", &Toolchain::none(), NO_OPTIONS).files(files)
 }
 
-/// The floor of a first digest.
-fn read_and_hash(files: &[PathBuf], threads: usize) {
+/// Reads each file, says how many bytes that were, and hashes them, by as many threads as there are cores.
+fn each(files: &[PathBuf], read: &(impl Fn(&Path, &mut Vec<u8>) -> usize + Sync)) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..cores() {
             scope.spawn(|| {
                 let mut buf = vec![0; SMALL_BYTES + 1];
                 while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let len = fs::File::open(path).unwrap().read(&mut buf).unwrap();
+                    let len = read(path, &mut buf);
                     black_box(blake3::hash(&buf[..len]));
                 }
             });

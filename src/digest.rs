@@ -5,6 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
+use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
+
 /// Length of a digest in bytes.
 pub(crate) const DIGEST_BYTES: usize = 32;
 
@@ -88,6 +90,54 @@ impl ObjectDigest {
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
+}
+
+/// A part of longer bytes, hashed by itself, and perhaps by another thread: see [`of_parts`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part([u8; DIGEST_BYTES]);
+
+/// Hashes one part, fed piece by piece.
+pub(crate) struct PartHasher(blake3::Hasher);
+
+impl PartHasher {
+    /// `at`: where in the whole the part begins. All parts have one length, a power of two of at least 1024
+    /// bytes, but the last one, which may be shorter.
+    pub(crate) fn new(at: u64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(at);
+        Self(hasher)
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// There must have been at least one byte.
+    pub(crate) fn finish(&self) -> Part {
+        Part(self.0.finalize_non_root())
+    }
+}
+
+/// The digest of the whole, from its parts in order; `None` for fewer than two, which make no tree.
+pub(crate) fn of_parts(parts: &[Part]) -> Option<ObjectDigest> {
+    let (left, right) = halves(parts)?;
+    let root = merge_subtrees_root(&subtree(left)?, &subtree(right)?, Mode::Hash);
+    Some(ObjectDigest(*root.as_bytes()))
+}
+
+fn subtree(parts: &[Part]) -> Option<[u8; DIGEST_BYTES]> {
+    match parts {
+        [Part(only)] => Some(*only),
+        _ => {
+            let (left, right) = halves(parts)?;
+            Some(merge_subtrees_non_root(&subtree(left)?, &subtree(right)?, Mode::Hash))
+        }
+    }
+}
+
+/// BLAKE3's tree: on the left the largest power of two that leaves something on the right.
+fn halves(parts: &[Part]) -> Option<(&[Part], &[Part])> {
+    (parts.len() > 1).then(|| parts.split_at(parts.len().next_power_of_two() / 2))
 }
 
 /// BLAKE3, fed piece by piece.
@@ -176,6 +226,22 @@ mod tests {
         let text = ObjectDigest::of_bytes(b"").to_string();
         for wrong in [text.to_uppercase(), text[1..].into(), format!("{text}0"), format!(" {}", &text[1..])] {
             assert_eq!(wrong.parse::<ObjectDigest>(), Err(ParseDigestError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn parts_hashed_apart_make_the_digest_of_the_whole() {
+        let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at * 7 + at / 251) as u8).collect();
+        for part_len in [1024, 2048, 4096] {
+            for len in (1..=17 * 1024).step_by(511).chain([1025, 2048, 4096, 4097, 16_384, 20_000]) {
+                let parts = bytes[..len].chunks(part_len).enumerate().map(|(number, bytes)| {
+                    let mut hasher = PartHasher::new((number * part_len) as u64);
+                    bytes.chunks(700).for_each(|piece| hasher.update(piece));
+                    hasher.finish()
+                });
+                let expected = (len > part_len).then(|| ObjectDigest::of_bytes(&bytes[..len]));
+                assert_eq!(of_parts(&parts.collect::<Vec<_>>()), expected, "{len} in parts of {part_len}");
+            }
         }
     }
 

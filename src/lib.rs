@@ -86,7 +86,7 @@
 //!
 //! * `serde` (default): [`Config`], [`Sources`], the digests and [`Stats`] can be written and read. Without it they
 //!   cannot; the format on disk is the same.
-//! * `rayon`: a large file is hashed by as many threads as there are cores. Many files are digested by several
+//! * `rayon`: a large object is hashed by as many threads as there are cores. Sources are digested by several
 //!   threads without it.
 //!
 //! # Platforms and versions

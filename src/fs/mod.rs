@@ -125,6 +125,15 @@ pub(crate) enum File {
     Sim(sim::File),
 }
 
+/// A directory of the caller's, held while many files below it are looked at, so that the way to it is walked
+/// once. Paths below it mean what they would mean behind its own path: symlinks are followed, also out of it.
+#[derive(Debug)]
+pub(crate) enum SourceDir {
+    Os(os::SourceDir),
+    #[cfg(any(test, fuzzing, feature = "__sim"))]
+    Sim(sim::SourceDir),
+}
+
 /// The bytes of a file, mapped. Whoever reads one must live with bytes that change under it.
 #[derive(Debug)]
 pub(crate) enum Map {
@@ -173,6 +182,18 @@ pub(crate) fn text_of(bytes: &[u8]) -> OsString {
     return String::from_utf8_lossy(bytes).into_owned().into();
 }
 
+/// What lies before and behind the slash at byte `at` of a path; `None` where there is none, or where nothing
+/// lies before it.
+pub(crate) fn split_at_slash(path: &Path, at: usize) -> Option<(&Path, &Path)> {
+    #[cfg(unix)]
+    let (text, path_of) = (bytes_of(path.as_os_str()), <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes);
+    #[cfg(not(unix))]
+    let (text, path_of) =
+        (path.to_str()?.as_bytes(), |bytes| OsStr::new(str::from_utf8(bytes).unwrap_or("")));
+    let is_slash = at > 0 && text.get(at) == Some(&b'/');
+    is_slash.then(|| (Path::new(path_of(&text[..at])), Path::new(path_of(&text[at + 1..]))))
+}
+
 /// Forwards a verb to the world it belongs to.
 macro_rules! forward {
     ($self:ident, $type:ident, $inner:ident => $call:expr) => {
@@ -217,6 +238,15 @@ impl Fs {
         forward!(self, os::stat_source(path), p => p.stat_source(path))
     }
 
+    /// Holds a directory of the caller's, following symlinks. Needs no permission to list it.
+    pub(crate) fn open_source_dir(&self, path: &Path) -> io::Result<SourceDir> {
+        forward!(
+            self,
+            os::open_source_dir(path).map(SourceDir::Os),
+            p => p.open_source_dir(path).map(SourceDir::Sim)
+        )
+    }
+
     /// A number that changes with every boot of this kernel; `None` where it cannot be had.
     pub(crate) fn boot_id(&self) -> Option<[u8; 16]> {
         forward!(self, os::boot_id(), p => p.boot_id())
@@ -258,6 +288,22 @@ impl Fs {
     /// An anonymous file in memory holding `bytes`, sealed: nobody can write, grow or shrink it any more.
     pub(crate) fn sealed(&self, bytes: &[u8]) -> io::Result<File> {
         forward!(self, os::sealed(bytes).map(File::Os), p => p.sealed(bytes).map(File::Sim))
+    }
+}
+
+impl SourceDir {
+    /// As [`Fs::open_source`] of a relative path behind the directory's.
+    pub(crate) fn open_source(&self, rel: &Path) -> io::Result<File> {
+        match self {
+            SourceDir::Os(dir) => dir.open_source(rel).map(File::Os),
+            #[cfg(any(test, fuzzing, feature = "__sim"))]
+            SourceDir::Sim(dir) => dir.open_source(rel).map(File::Sim),
+        }
+    }
+
+    /// As [`Fs::stat_source`] of a relative path behind the directory's.
+    pub(crate) fn stat_source(&self, rel: &Path) -> io::Result<Stat> {
+        forward!(self, SourceDir, dir => dir.stat_source(rel))
     }
 }
 
@@ -365,6 +411,13 @@ impl Dir {
 impl File {
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         forward!(self, File, file => file.stat())
+    }
+
+    /// Whether this kernel stamps every change of the file with its own clock, in a change time that nobody can
+    /// set. Not on network file systems (another machine's clock, states that lag behind), those of FUSE
+    /// (whatever their process says) and those that keep no change time (FAT, exFAT, images to be mounted).
+    pub(crate) fn stamps_changes(&self) -> io::Result<bool> {
+        forward!(self, File, file => file.stamps_changes())
     }
 
     /// One `pread`: how many bytes came, 0 at the end. Interruptions are repeated.

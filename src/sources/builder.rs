@@ -4,20 +4,22 @@
 //! constructor, there is no default, and nothing is read before `digest` is called.
 
 use super::{
-    Inner, PartInner, Sources, Toolchain, batch, error::SourcesError, key::recompute, memo::Memo,
-    read::Reading,
+    Inner, PartInner, Sources, Toolchain,
+    batch::{self, Digested},
+    error::SourcesError,
+    key::digest_of,
+    memo::Memo,
 };
 use crate::{
     digest::ObjectDigest,
-    format::record::{Field, FieldTag, Recipe, Value},
-    fs::Fs,
+    format::record::{Field, FieldTag, Value},
+    fs::{self, Fs},
 };
 use std::{
     env,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::Arc,
-    vec,
 };
 
 /// For [`Sources::new`] where the compiler takes no options.
@@ -131,46 +133,55 @@ impl SourcesBuilder {
     }
 
     /// As [`digest`](Self::digest), with files that `memo` proves unchanged left unread.
-    pub(crate) fn digest_in(self, fs: &Fs, memo: Option<&Memo>) -> Result<Sources, SourcesError> {
+    pub(crate) fn digest_in(self, world: &Fs, memo: Option<&Memo>) -> Result<Sources, SourcesError> {
         let Self { kind, label, fields, items } = self;
-        let readings = batch::digest_all(fs, memo, &paths(&items))?.into_iter();
-        let parts = parts(items, readings);
+        let (files, held) = apart(items);
+        let count = files.len() + held.len();
+        let parts = together(batch::digest_all(world, memo, files)?, held, count);
         let label = label.unwrap_or_else(|| {
-            parts.first().map_or_else(|| kind.clone(), |part| part.name.to_string_lossy().into_owned())
+            parts.first().map_or_else(|| kind.clone(), |part| part.name().to_string_lossy().into_owned())
         });
-        let records = parts.iter().map(PartInner::to_record).collect();
-        let recipe = Recipe { kind, fields, parts: records };
-        let digest = recompute(&recipe);
-        let Recipe { kind, fields, .. } = recipe;
+        let hashed = parts.iter().map(|part| (fs::bytes_of(part.name()), part.digest.as_bytes()));
+        let digest = digest_of(&kind, &fields, hashed);
         Ok(Sources(Arc::new(Inner { digest, label, kind, fields, parts })))
     }
 }
 
-fn paths(items: &[Item]) -> Vec<&Path> {
-    items
-        .iter()
-        .filter_map(|item| match item {
-            Item::File(path) => Some(path.as_path()),
-            Item::Bytes { .. } => None,
-        })
-        .collect()
+/// The files among the items, and the other items with their places among all.
+fn apart(items: Vec<Item>) -> (Vec<PathBuf>, Vec<(usize, PartInner)>) {
+    let (mut files, mut held) = (Vec::with_capacity(items.len()), Vec::new());
+    for (place, item) in items.into_iter().enumerate() {
+        match item {
+            Item::File(path) => files.push(path),
+            Item::Bytes { name, digest, len } => {
+                held.push((
+                    place,
+                    PartInner { name: Some(name.into()), path: None, digest, len, fingerprint: None },
+                ));
+            }
+        }
+    }
+    (files, held)
 }
 
-/// `readings` has one answer for each file among `items`, in their order.
-fn parts(items: Vec<Item>, mut readings: vec::IntoIter<(PathBuf, Reading)>) -> Vec<PartInner> {
-    let part = |item| match item {
-        Item::Bytes { name, digest, len } => {
-            Some(PartInner { name, path: None, digest, len, fingerprint: None })
-        }
-        Item::File(given) => readings.next().map(|(absolute, reading)| PartInner {
-            name: given.file_name().unwrap_or_default().to_owned(),
-            path: Some(absolute),
-            digest: reading.digest,
-            len: reading.len(),
-            fingerprint: Some(reading.fingerprint),
-        }),
-    };
-    items.into_iter().filter_map(part).collect()
+/// The inverse of [`apart`], after the files were digested.
+fn together(
+    files: impl Iterator<Item = Digested>,
+    held: Vec<(usize, PartInner)>,
+    count: usize,
+) -> Vec<PartInner> {
+    let mut files = files.map(PartInner::of_file);
+    if held.is_empty() {
+        // In the memory of the list that it is made from.
+        return files.collect();
+    }
+    let mut parts = Vec::with_capacity(count);
+    for (place, part) in held {
+        parts.extend(files.by_ref().take(place - parts.len()));
+        parts.push(part);
+    }
+    parts.extend(files);
+    parts
 }
 
 /// A field whose value people may read, unless it is long.

@@ -4,46 +4,58 @@
 //! input. In memory only. It keeps I1 by trusting no file that had been touched less than two seconds before
 //! it was digested ([`Fingerprint`]): such a file is read each time until it has come to rest.
 
-use super::read::{Fingerprint, Reading};
+use super::read::Reading;
 use crate::{
-    digest::ObjectDigest,
     fs::Stat,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 /// Beyond this the memo starts over: at some 200 bytes each that is 13 MiB, and ten times the files of a host
 /// with a thousand plugins of six files.
 const ENTRIES_MAX: usize = 65_536;
 
-/// What is known of files, by absolute path.
-#[derive(Debug, Default)]
-pub(crate) struct Memo(Mutex<HashMap<PathBuf, (Fingerprint, ObjectDigest)>>);
+/// Device and inode number.
+type FileId = (u64, u64);
 
-impl Memo {
-    /// The reading of an unchanged file.
-    pub(super) fn recall(&self, absolute: &Path, stat: &Stat) -> Option<Reading> {
-        let entries = self.entries();
-        let &(fingerprint, digest) = entries.get(absolute)?;
-        fingerprint.proves(stat).then_some(Reading { digest, fingerprint })
+/// What is known of files.
+#[derive(Debug, Default)]
+pub(crate) struct Memo(Mutex<BTreeMap<FileId, Reading>>);
+
+/// What a memo knows; it learns nothing meanwhile.
+pub(super) struct Known<'a>(MutexGuard<'a, BTreeMap<FileId, Reading>>);
+
+impl Known<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(super) fn learn(&self, absolute: &Path, reading: &Reading) {
-        if !reading.fingerprint.is_trusted() {
-            return;
-        }
+    /// The reading of a file that has this state, if that proves it unchanged.
+    pub(super) fn of(&self, stat: &Stat) -> Option<Reading> {
+        let known = self.0.get(&(stat.device, stat.inode));
+        known.filter(|reading| reading.fingerprint.proves(stat)).copied()
+    }
+}
+
+impl Memo {
+    /// What it knows now.
+    pub(super) fn known(&self) -> Known<'_> {
+        Known(self.entries())
+    }
+
+    pub(super) fn learn<'a>(&self, readings: impl Iterator<Item = &'a Reading>) {
         let mut entries = self.entries();
-        if entries.len() >= ENTRIES_MAX && !entries.contains_key(absolute) {
-            entries.clear();
+        for reading in readings.filter(|reading| reading.fingerprint.is_trusted()) {
+            let id = (reading.fingerprint.device, reading.fingerprint.inode);
+            if entries.len() >= ENTRIES_MAX && !entries.contains_key(&id) {
+                entries.clear();
+            }
+            entries.insert(id, *reading);
         }
-        entries.insert(absolute.to_path_buf(), (reading.fingerprint, reading.digest));
     }
 
     /// A thread that panicked while it held the lock has left a map of valid entries: each is one insertion.
-    fn entries(&self) -> MutexGuard<'_, HashMap<PathBuf, (Fingerprint, ObjectDigest)>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<FileId, Reading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,17 +63,19 @@ impl Memo {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "these tests change files behind the back of fs")]
 mod tests {
+    use super::super::read::Fingerprint;
     use super::*;
     use crate::{
+        digest::ObjectDigest,
         fs::Fs,
         sources::{batch, digest_path, error::BadSourceKind},
     };
-    use std::{fs, time::Duration};
+    use std::{fs, path::Path, time::Duration};
 
     /// Puts another digest in the place of the right one, so that a test sees whether the memo was believed.
     fn lie(memo: &Memo) -> ObjectDigest {
         let lie = ObjectDigest::of_bytes(b"only the memo says so");
-        memo.entries().values_mut().for_each(|(_, digest)| *digest = lie);
+        memo.entries().values_mut().for_each(|reading| reading.digest = lie);
         lie
     }
 
@@ -99,8 +113,9 @@ mod tests {
         let memo = Memo::default();
         let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let reading = batch::digest_one(&Fs::Os, None, &old).unwrap();
-        for i in 0..=ENTRIES_MAX {
-            memo.learn(Path::new(&format!("/{i}")), &reading);
+        for inode in 0..=ENTRIES_MAX as u64 {
+            let fingerprint = Fingerprint { inode, ..reading.fingerprint };
+            memo.learn([Reading { fingerprint, ..reading }].iter());
             assert!(memo.entries().len() <= ENTRIES_MAX);
         }
         assert_eq!(memo.entries().len(), 1, "it started over");

@@ -18,6 +18,7 @@ mod read;
 mod script;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod toolchain;
 
 pub use self::{
@@ -27,7 +28,7 @@ pub use self::{
 };
 pub(crate) use self::{depfile::parse_depfile, memo::Memo};
 
-use self::{key::recompute, read::Fingerprint};
+use self::{batch::Digested, key::recompute, read::Fingerprint};
 use crate::{
     digest::{ObjectDigest, SourceDigest},
     format::record::{Field, FieldTag, PartRecord, Recipe, Value},
@@ -36,7 +37,7 @@ use crate::{
 };
 use std::{
     cmp::Ordering,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     hash::{Hash, Hasher},
     path::{Path, PathBuf},
 };
@@ -82,7 +83,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct PartInner {
-    name: OsString,
+    /// `None`: the last name of the path.
+    name: Option<Box<OsStr>>,
     path: Option<PathBuf>,
     digest: ObjectDigest,
     len: u64,
@@ -208,13 +210,25 @@ impl Sources {
 }
 
 impl PartInner {
+    fn of_file(file: Digested) -> Self {
+        let Digested { path, reading } = file;
+        let (digest, len) = (reading.digest, reading.len());
+        Self { name: None, path: Some(path), digest, len, fingerprint: Some(reading.fingerprint) }
+    }
+
+    /// The last component of a path as it was given is that of the absolute path, or names no file.
+    fn name(&self) -> &OsStr {
+        let of_path = || self.path.as_deref().and_then(Path::file_name);
+        self.name.as_deref().or_else(of_path).unwrap_or_default()
+    }
+
     fn as_part(&self) -> Part<'_> {
-        Part { name: &self.name, path: self.path.as_deref(), digest: self.digest, len: self.len }
+        Part { name: self.name(), path: self.path.as_deref(), digest: self.digest, len: self.len }
     }
 
     fn to_record(&self) -> PartRecord {
         PartRecord {
-            name: self.name.as_encoded_bytes().to_vec(),
+            name: self.name().as_encoded_bytes().to_vec(),
             path: self.path.as_ref().map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
             digest: *self.digest.as_bytes(),
             len: self.len,
@@ -223,7 +237,7 @@ impl PartInner {
 
     fn from_record(record: PartRecord) -> Self {
         Self {
-            name: fs::text_of(&record.name),
+            name: Some(fs::text_of(&record.name).into_boxed_os_str()),
             path: record.path.map(|path| fs::text_of(&path).into()),
             digest: ObjectDigest::from_bytes(record.digest),
             len: record.len,

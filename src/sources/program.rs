@@ -4,9 +4,9 @@
 //! cannot be found out is an error and never a guess, because a key without its compiler runs old code.
 
 use super::{
+    batch::digest_one,
     error::{BadSource, BadSourceKind, ToolchainError},
-    read::{self, digest_file},
-    script,
+    read, script,
     toolchain::plain_text,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) struct Tool {
 pub(super) fn identify(fs: &Fs, program: &OsStr) -> Result<Vec<Tool>, ToolchainError> {
     let path = find(fs, program)?;
     let role = plain_text(path.file_name().unwrap_or(program));
-    let mut walk = Walk { fs, tools: Vec::new(), buf: Vec::new() };
+    let mut walk = Walk { fs, tools: Vec::new() };
     walk.program(&role, &path, 0)?;
     Ok(walk.tools)
 }
@@ -76,7 +76,6 @@ fn find(fs: &Fs, program: &OsStr) -> Result<PathBuf, ToolchainError> {
 pub(super) struct Walk<'a> {
     fs: &'a Fs,
     tools: Vec<Tool>,
-    buf: Vec<u8>,
 }
 
 /// How a compiler of C is asked for its parts.
@@ -124,7 +123,7 @@ impl Walk<'_> {
         read::require_file(file.stat().map_err(unreadable)?.kind).map_err(|why| bad(&path, why))?;
         let identity = match elf::build_id(&file).map_err(unreadable)? {
             Some(id) => format!("build-id:{}", to_hex(&id)),
-            None => format!("blake3:{}", digest_file(self.fs, &path, &mut self.buf)?.digest),
+            None => format!("blake3:{}", digest_one(self.fs, None, &path)?.digest),
         };
         self.tools.push(Tool { role: role.to_owned(), path, identity });
         Ok(())

@@ -4,7 +4,7 @@
 //! named can tell; no time stamp and no version text is in it. `program` finds out which files do the work.
 
 use super::{
-    batch,
+    batch::{self, Digested},
     builder::shown,
     error::{SourcesError, ToolchainError},
     program::{self, Tool},
@@ -75,11 +75,10 @@ impl Toolchain {
         name: &str,
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Toolchain, SourcesError> {
-        let paths: Vec<P> = paths.into_iter().collect();
-        let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
-        let readings = batch::digest_all(&Fs::Os, None, &paths)?;
-        let tools = paths.iter().zip(readings).map(|(given, (path, reading))| Tool {
-            role: format!("{name}/{}", plain_text(given.file_name().unwrap_or_default())),
+        let paths = paths.into_iter().map(|path| path.as_ref().to_owned());
+        let digested = batch::digest_all(&Fs::Os, None, paths)?;
+        let tools = digested.map(|Digested { path, reading }| Tool {
+            role: format!("{name}/{}", plain_text(path.file_name().unwrap_or_default())),
             path,
             identity: format!("blake3:{}", reading.digest),
         });

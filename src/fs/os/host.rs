@@ -28,7 +28,7 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
-use super::{Dir, File, OPEN_FLAGS, open_to_owner, stat_of};
+use super::{Dir, File, open_source, open_to_owner, stat_of, stat_source};
 use crate::fs::{Ancestors, Kind, Stat};
 
 pub(in crate::fs) fn open_root(path: &Path) -> io::Result<Dir> {
@@ -140,15 +140,6 @@ fn take_last(path: &mut PathBuf, error: io::Error) -> io::Result<OsString> {
 
 fn leads_nowhere(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-pub(in crate::fs) fn open_source(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OPEN_FLAGS;
-    Ok(File { fd: retry_on_intr(|| open(path, flags, Mode::empty()))? })
-}
-
-pub(in crate::fs) fn stat_source(path: &Path) -> io::Result<Stat> {
-    Ok(stat_of(&retry_on_intr(|| rustix::fs::stat(path))?))
 }
 
 /// Read once: it cannot change while this process lives.

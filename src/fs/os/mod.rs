@@ -9,7 +9,8 @@
 //! resolve.rs  relative paths below a descriptor: openat2, or a walk
 //! list.rs     one listing, one look
 //! limit.rs    RLIMIT_FSIZE, before SIGXFSZ
-//! host.rs     absolute paths, clock, random numbers, memory files
+//! source.rs   files of the caller's
+//! host.rs     other absolute paths, clock, random numbers, memory files
 //! ```
 //!
 //! Paths below a directory (I20). No verb follows a symlink in one, whoever plants it and whenever. Opening
@@ -42,13 +43,14 @@ mod host;
 mod limit;
 mod list;
 mod resolve;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub(super) use host::{
-    ancestors, boot_id, make_root, now, open_root, open_source, pause, random, sealed, secure_execution,
-    stat_source, user,
+    ancestors, boot_id, make_root, now, open_root, pause, random, sealed, secure_execution, user,
 };
+pub(super) use source::{SourceDir, open_source, open_source_dir, stat_source};
 
 /// On every open of something that may not be ours: not inherited by a plugin's children, never waiting for
 /// the writer of a FIFO, never becoming somebody's terminal.

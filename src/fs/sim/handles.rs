@@ -78,6 +78,16 @@ pub struct Dir(Handle);
 /// An open file of a simulated process.
 pub struct File(Handle);
 
+/// A directory that a simulated process holds, for what lies behind it. Its own way is walked anew each time,
+/// from where it lies now: rights to search what is above it are asked for once too often.
+pub struct SourceDir(Handle);
+
+impl fmt::Debug for SourceDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceDir({})", self.0.path.display())
+    }
+}
+
 impl fmt::Debug for Dir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dir({})", self.0.path.display())
@@ -221,6 +231,27 @@ impl Dir {
     }
 }
 
+impl SourceDir {
+    pub(super) fn new(process: Process, number: u32, index: Index, path: PathBuf) -> SourceDir {
+        SourceDir(Handle { process, number, index, path })
+    }
+
+    pub(crate) fn open_source(&self, rel: &Path) -> io::Result<File> {
+        let (index, number) = self.0.step_at(Verb::OpenSource, rel, |state, user| {
+            let index = state.volume.follow_behind(self.0.index, rel, user)?;
+            state.open_file(self.0.process.id, index, Access::Read)
+        })?;
+        Ok(File::new(self.0.process.clone(), number, index, self.0.path.join(rel)))
+    }
+
+    pub(crate) fn stat_source(&self, rel: &Path) -> io::Result<Stat> {
+        self.0.step_at(Verb::StatSource, rel, |state, user| {
+            let index = state.volume.follow_behind(self.0.index, rel, user)?;
+            state.volume.stat(index)
+        })
+    }
+}
+
 impl File {
     pub(super) fn new(process: Process, number: u32, index: Index, path: PathBuf) -> File {
         File(Handle { process, number, index, path })
@@ -228,6 +259,10 @@ impl File {
 
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         self.0.step(Verb::StatFile, |state| state.volume.stat(self.0.index))
+    }
+
+    pub(crate) fn stamps_changes(&self) -> io::Result<bool> {
+        self.0.step(Verb::StampsChanges, |state| Ok(state.volume.stamps_changes))
     }
 
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -50,7 +50,7 @@ pub use disk::{Disk, Moment, USER};
 pub use errno::is_dead;
 pub use explore::Schedules;
 pub use faults::{At, Failure, Fault, Step, Verb, torn_lengths};
-pub use handles::{Dir, File};
+pub use handles::{Dir, File, SourceDir};
 pub use power::PowerCuts;
 pub use process::Process;
 pub use random::Random;

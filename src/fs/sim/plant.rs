@@ -165,6 +165,12 @@ impl Disk {
         state.volume.capacity = bytes.map(|bytes| state.volume.used.saturating_add(bytes));
     }
 
+    /// Whether the file system says that its change times can be relied on. They can: it is a way to see that
+    /// nobody does.
+    pub fn set_stamps_changes(&self, stamps_changes: bool) {
+        self.lock().volume.stamps_changes = stamps_changes;
+    }
+
     /// Mounts it read-only, or writable again: verbs that write fail with `EROFS`.
     pub fn set_read_only(&self, is_read_only: bool) {
         self.lock().volume.read_only = is_read_only;

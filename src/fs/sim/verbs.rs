@@ -5,7 +5,7 @@ use super::{
     disk::{Mode, State},
     errno::{EEXIST, EISDIR, ENOENT, ENOTDIR, EPERM, EROFS, fail},
     faults::Verb,
-    handles::{Dir, File},
+    handles::{Dir, File, SourceDir},
     inode::{Body, DirBody, FileBody, Index, Meta},
     process::{Call, Process},
     volume::{Listings, READ, WRITE},
@@ -78,6 +78,15 @@ impl Process {
             let index = state.volume.follow(path, state.user(self.id))?.end(&state.volume)?;
             state.volume.stat(index)
         })
+    }
+
+    pub(crate) fn open_source_dir(&self, path: &Path) -> io::Result<SourceDir> {
+        let (index, number) = self.step(Call::new(Verb::OpenSourceDir, path), |state, _| {
+            let index = state.volume.follow(path, state.user(self.id))?.end(&state.volume)?;
+            state.volume.dir(index)?;
+            Ok((index, state.open(self.id, index, None)))
+        })?;
+        Ok(SourceDir::new(self.clone(), number, index, path.to_path_buf()))
     }
 
     pub(crate) fn boot_id(&self) -> Option<[u8; 16]> {

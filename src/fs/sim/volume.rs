@@ -54,6 +54,8 @@ pub(super) struct Volume {
     pub(super) listings: Listings,
     /// Sizes that a test has made smaller, by name.
     pub(super) sizes: Arc<BTreeMap<&'static str, u64>>,
+    /// What `fs::File::stamps_changes` says; stamps move all the same.
+    pub(super) stamps_changes: bool,
     /// Nanoseconds since 1970.
     pub(super) clock: u64,
     pub(super) clock_is_coarse: bool,
@@ -80,6 +82,7 @@ impl Volume {
             read_only: false,
             listings: Listings::default(),
             sizes: Arc::default(),
+            stamps_changes: true,
             clock: 1_700_000_000_000_000_000,
             clock_is_coarse: false,
             boot: Some(boot_id(seed, 0)),

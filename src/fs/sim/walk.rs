@@ -117,6 +117,11 @@ impl Volume {
         Ok(trail)
     }
 
+    /// What a path leads to that goes on where a directory lies now.
+    pub(super) fn follow_behind(&self, dir: Index, rel: &Path, user: u32) -> io::Result<Index> {
+        self.follow(&self.path_of(dir)?.join(rel), user)?.end(self)
+    }
+
     /// What one piece of a path means at the end of a trail.
     fn look(&self, trail: &Trail, piece: &OsStr, user: u32) -> io::Result<Look> {
         if piece == "/" {

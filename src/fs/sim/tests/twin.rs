@@ -58,7 +58,7 @@ impl World {
     fn act(&mut self, random: &mut Random) -> String {
         let path = Path::new(PATHS[random.below(PATHS.len())]);
         let other = Path::new(PATHS[random.below(PATHS.len())]);
-        let (verb, number, chance) = (random.below(23), random.below(64), random.below(2) == 0);
+        let (verb, number, chance) = (random.below(26), random.below(64), random.below(2) == 0);
         let answer = match verb {
             ..12 => self.act_on_names(verb, path, other, chance),
             12..20 if self.files.is_empty() => String::new(),
@@ -104,6 +104,7 @@ impl World {
                 let mut buf = [0; 99];
                 told(file.read_at(&mut buf, number as u64), |len| format!("{:?}", &buf[..len]))
             }
+            16 if chance => told(file.stamps_changes(), |stamps| stamps.to_string()),
             16 => told(file.stat(), |stat| shown(&stat)),
             17 => told(file.set_mode(0o600 + number as u32 % 8), done),
             18 => told(file.set_mtime(Time { sec: 1, nsec: 0 }), done),
@@ -119,6 +120,7 @@ impl World {
         let long = self.base.join(path).join(other);
         match verb {
             20 => told(self.fs.stat_source(&self.base.join(path)), |stat| shown(&stat)),
+            22..=24 => self.act_behind(verb, path, other),
             // Where a path is wrong in two ways, either error will do.
             21 => match self.fs.ancestors(&long) {
                 Err(_) => "refused".to_owned(),
@@ -129,6 +131,23 @@ impl World {
             },
             _ if chance => told(self.fs.make_root(&long), done),
             _ => String::new(),
+        }
+    }
+
+    /// Looks behind a directory of the caller's.
+    fn act_behind(&mut self, verb: usize, path: &Path, other: &Path) -> String {
+        let dir = match self.fs.open_source_dir(&self.base.join(path)) {
+            Err(error) => return told::<()>(Err(error), done),
+            Ok(dir) => dir,
+        };
+        match verb {
+            22 => told(dir.stat_source(other), |stat| shown(&stat)),
+            // A directory that lost its name or has another one is still the same.
+            23 => {
+                let renamed = told(self.root.rename(path, Path::new("c")), done);
+                format!("{renamed} {}", told(dir.stat_source(other), |stat| shown(&stat)))
+            }
+            _ => self.keep(dir.open_source(other)),
         }
     }
 }
@@ -144,6 +163,10 @@ fn random_verbs_answer_as_on_the_real_disk() {
         disk.plant_dir(&base);
         disk.chown(&base, user);
         disk.plant_symlink(base.join("link"), "d");
+        // Not a directory's answer, which is not asked for: a new file's.
+        let probe = Fs::Os.open_root(&base).unwrap().create(Path::new("probe"), 0o600).unwrap();
+        disk.set_stamps_changes(probe.stamps_changes().unwrap());
+        Fs::Os.open_root(&base).unwrap().unlink(Path::new("probe")).unwrap();
         let mut real = World::new(Fs::Os, &base);
         let mut model = World::new(Fs::Sim(disk.process_as(user)), &base);
         let mut past = Vec::new();
