@@ -145,6 +145,22 @@ impl Manifest {
         self.refresh_state(&mut self.state())
     }
 
+    /// As [`refresh`](Manifest::refresh), for whoever is about to drop entries: it must see all that will ever come
+    /// to light. A power cut can lose the SEAL of a log and leave what lies in the logs above it: hidden until
+    /// somebody appends, and seals. So that is done first.
+    pub(crate) fn uncover(&self) -> Result<(), Refused> {
+        let mut state = self.state();
+        for _ in 0..APPENDS_MAX {
+            self.refresh_state(&mut state)?;
+            match &state.view.current {
+                Some(log) if Some(log.number) < state.view.highest_log() => self.seal(log)?,
+                _ => return Ok(()),
+            }
+            self.reload(&mut state)?;
+        }
+        Err(Refused::Busy)
+    }
+
     fn refresh_state(&self, state: &mut State) -> Result<(), NoView> {
         if !state.view.follow(&mut state.window)? {
             self.reload(state)?;

@@ -43,7 +43,7 @@ use crate::{
     exec,
     format::record::{DropReason, Put, PutId},
     fs::{Access, Fs},
-    manifest::NoView,
+    manifest::Refused,
     retention::Limits,
     sources::Memo,
     sweep::{Sweep, Unnamed},
@@ -386,16 +386,18 @@ impl Inner {
         if root.access == Access::Read {
             return Err(StoreError::ReadOnly);
         }
-        root.manifest.refresh().map_err(|none| match none {
-            NoView::Trouble(trouble) => trouble.into(),
-            NoView::Foreign => StoreError::Newer { path: root.path.clone() },
-        })?;
-        let entries = which(&root);
-        self.sweep(&root).drop_entries(&entries, &reason).map_err(|skip| StoreError::Io {
+        let refused = |skip: Skip| StoreError::Io {
             action: "drop entries of",
             path: root.path.clone(),
             source: std::io::Error::other(skip.to_string()),
+        };
+        root.manifest.uncover().map_err(|why| match why {
+            Refused::Trouble(trouble) => trouble.into(),
+            Refused::Foreign => StoreError::Newer { path: root.path.clone() },
+            why => refused(why.into()),
         })?;
+        let entries = which(&root);
+        self.sweep(&root).drop_entries(&entries, &reason).map_err(refused)?;
         Ok(entries.len())
     }
 
