@@ -1,8 +1,9 @@
 //! Killed after every verb, torn in every write, the power cut after every verb; then recovered, and cut again.
 //!
 //! Bounds: every moment of every workload is a kill; every write is torn at every length of
-//! [`torn_lengths`]; of each moment at most [`cuts_max`] power cuts, the standard ones first; every so many of
-//! the states the recovery itself is crashed at every verb.
+//! [`torn_lengths`]; of each moment at most [`cuts_max`] power cuts, the standard ones first; of every so many of
+//! these the recovery itself is crashed at every verb. Of 256 equal directories in the making, every sixteenth
+//! counts as a moment.
 
 use super::{
     States, V1, bound,
@@ -13,17 +14,22 @@ use super::{
     workload::{LAZY, Op, Setup, World, record},
     workloads::{WORKLOADS, Workload, jobs},
 };
-use plugcache::__sim::{Disk, Process, Verb, torn_lengths};
-use std::{cell::Cell, collections::HashSet, sync::Mutex, time::Instant};
+use plugcache::__sim::{Disk, Moment, Process, Verb, torn_lengths};
+use std::{collections::HashSet, sync::Mutex, time::Instant};
 
 /// Power cuts per moment.
 fn cuts_max() -> usize {
-    bound(30, 1500)
+    bound(80, 1500)
 }
 
-/// Of how many states one has its recovery crashed too.
+/// Of how many power cuts one has its recovery crashed too.
 fn recovery_stride() -> usize {
-    bound(150, 400)
+    bound(120, 400)
+}
+
+/// Whether this moment stands for others that are like it.
+fn is_one_of_many(at: usize, moment: &Moment) -> bool {
+    moment.step.verb == Verb::MakeDir && !at.is_multiple_of(16)
 }
 
 /// What one run over everything has seen.
@@ -46,13 +52,12 @@ impl Tally {
     }
 }
 
-/// One workload with handles of one kind, of which all is decided by its own counts: the same states every time.
+/// One workload with handles of one kind. What it looks at does not depend on any other.
 struct Job<'a> {
     tally: &'a Tally,
     workload: &'a Workload,
     kind: &'static str,
     setup: Setup,
-    judged: Cell<usize>,
 }
 
 /// The kinds of crashes, as they are counted.
@@ -65,17 +70,9 @@ enum Kind {
 }
 
 impl Job<'_> {
-    /// Judges a state after a crash, unless an equal one was judged; its number in this job.
-    fn judge(
-        &self,
-        disk: &Disk,
-        model: &Model,
-        after: After,
-        kind: Kind,
-        label: &dyn Fn() -> String,
-    ) -> usize {
+    /// Judges a state after a crash, unless an equal one was judged.
+    fn judge(&self, disk: &Disk, model: &Model, after: After, kind: Kind, label: &dyn Fn() -> String) {
         self.tally.counts.lock().unwrap()[kind as usize] += 1;
-        self.judged.set(self.judged.get() + 1);
         let print = disk.fingerprint();
         self.tally.states.note(print);
         // After a kill stamps decide what is hashed again, and a fingerprint leaves them out.
@@ -85,7 +82,6 @@ impl Job<'_> {
         if let Err(why) = judged {
             self.tally.wrong(format!("{}: {why}\n{}", label(), disk.story()));
         }
-        self.judged.get()
     }
 
     fn name(&self) -> String {
@@ -98,27 +94,27 @@ impl Job<'_> {
     fn crash(&self) -> Result<(), String> {
         let (disk, model, ops) = self.workload.start(self.setup);
         let past = record(&disk, &model, &ops)?;
-        let many = past.instants.len() > 400;
         for (at, instant) in past.instants.iter().enumerate() {
             let step = &instant.moment.step;
             let label = |what: &str| format!("{}, {what} after {:?}: {step}", self.name(), ops[instant.op]);
             let disk = &instant.moment.disk;
             self.judge(disk, &instant.model, After::Kill, Kind::Kill, &|| label("killed"));
-            // Making 256 equal directories is cut at every sixteenth of them.
-            if !many || step.verb != Verb::MakeDir || at % 16 == 0 {
-                self.cuts(disk, &instant.model, &|| label("cut"));
+            if !is_one_of_many(at, &instant.moment) {
+                self.cuts(at, disk, &instant.model, &|| label("cut"));
             }
         }
-        self.cuts(&past.end.disk, &past.end.model, &|| format!("{}, cut at the end", self.name()));
+        let end = past.instants.len();
+        self.cuts(end, &past.end.disk, &past.end.model, &|| format!("{}, cut at the end", self.name()));
         self.tear(&past.writes().collect::<Vec<_>>(), (&disk, &model, &ops))
     }
 
-    /// Cuts the power in this state.
-    fn cuts(&self, disk: &Disk, model: &Model, label: &dyn Fn() -> String) {
+    /// Cuts the power in the state of moment number `at`.
+    fn cuts(&self, at: usize, disk: &Disk, model: &Model, label: &dyn Fn() -> String) {
         let mut cuts = disk.power_cuts(cuts_max());
-        for cut in cuts.by_ref() {
-            let number = self.judge(&cut, model, After::Cut, Kind::Cut, label);
-            if number.is_multiple_of(recovery_stride()) {
+        for (number, cut) in cuts.by_ref().enumerate() {
+            self.judge(&cut, model, After::Cut, Kind::Cut, label);
+            // Another cut of each moment, so that all kinds of both have their turn.
+            if (7 * at + number).is_multiple_of(recovery_stride()) {
                 self.recover(&cut, model, &|| format!("{}\n{}", label(), cut.story()));
             }
         }
@@ -150,7 +146,8 @@ impl Job<'_> {
         for cut in world.disk.power_cuts(bound(3, 12)) {
             judge(&cut, &world.model, After::Cut, "recovered and cut");
         }
-        for moment in disk.recorded() {
+        let moments = disk.recorded().into_iter().enumerate();
+        for (_, moment) in moments.filter(|(at, moment)| !is_one_of_many(*at, moment)) {
             let what = format!("recovering, after {}", moment.step);
             judge(&moment.disk, &model, After::Kill, &format!("{what}, killed"));
             for again in moment.disk.power_cuts(bound(3, 12)) {
@@ -197,7 +194,7 @@ fn killed_torn_or_cut_at_any_verb_nothing_acknowledged_is_lost_and_nothing_wrong
     let tally = Tally::default();
     let started = Instant::now();
     in_parallel(jobs(), |(workload, (kind, setup))| {
-        let job = Job { tally: &tally, workload, kind, setup, judged: Cell::new(0) };
+        let job = Job { tally: &tally, workload, kind, setup };
         if let Err(why) = job.crash() {
             tally.wrong(format!("{}: {why}", job.name()));
         }

@@ -16,11 +16,11 @@ const fn pin(what: &'static str, daily: usize, full: usize) -> Pin {
     Pin { what, daily, full }
 }
 
-pub(super) const STATES: Pin = pin("distinct states", 36_000, 1_000_000);
-pub(super) const KILLS: Pin = pin("kills", 1_250, 1_250);
-pub(super) const CUTS: Pin = pin("power cuts", 34_000, 1_000_000);
-pub(super) const TORN: Pin = pin("torn writes", 2_200, 2_200);
-pub(super) const RECOVERIES: Pin = pin("crashes of a recovery", 125_000, 125_000);
+pub(super) const STATES: Pin = pin("distinct states", 35_000, 1_000_000);
+pub(super) const KILLS: Pin = pin("kills", 1_300, 1_300);
+pub(super) const CUTS: Pin = pin("power cuts", 52_000, 1_000_000);
+pub(super) const TORN: Pin = pin("torn writes", 2_500, 2_500);
+pub(super) const RECOVERIES: Pin = pin("crashes of a recovery", 33_000, 33_000);
 pub(super) const FAULTS: Pin = pin("runs with a failing call", 24_000, 100_000);
 pub(super) const SCHEDULES: Pin = pin("schedules", 14_000, 100_000);
 pub(super) const INTERRUPTIONS: Pin = pin("runs with one process interrupted", 4_500, 4_500);

@@ -35,7 +35,7 @@ fn in_every_order_with_a_preemption_nothing_acknowledged_is_lost() {
     let mut count = 0;
     for scene in SCENES.iter().filter(|scene| !scene.is_long()) {
         let (one, _) = explore(scene, 1, usize::MAX);
-        let (two, all) = explore(scene, 2, bound(60, 100_000));
+        let (two, all) = explore(scene, 2, bound(60, 20_000));
         let all = if all { ", which are all" } else { "" };
         println!("crash: {}: {one} schedules with one preemption, {two} with two{all}", scene.name);
         count += one + two;
@@ -74,7 +74,7 @@ fn a_process_interrupted_at_any_verb_by_all_the_others_loses_nothing() {
 fn in_random_order_with_and_without_a_kill_nothing_acknowledged_is_lost() {
     for scene in &SCENES {
         let start = scene.start();
-        for seed in 0..bound(24, 20_000) as u64 {
+        for seed in 0..bound(24, 10_000) as u64 {
             let mut random = Random::new(seed);
             let victim = random.below(scene.roles.len());
             let at = 1 + random.below(90);
