@@ -18,7 +18,7 @@ use crate::{
     error::Trouble,
     fs::{Dir, File, Lock},
     layout,
-    sync::Arc,
+    sync::{Arc, Maker},
 };
 
 /// How often the lock file is opened again because its name was removed before it was locked.
@@ -32,14 +32,17 @@ const MODE: u32 = 0o600;
 pub(crate) struct Ticket {
     dir: Arc<Dir>,
     path: PathBuf,
+    maker: Maker,
     /// Holds the lock; closed after the name is gone.
     _file: File,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Left behind it is litter that the next builder of this key takes over.
-        let _ = self.dir.unlink(&self.path);
+        if self.maker.is_here() {
+            // Left behind it is litter that the next builder of this key takes over.
+            let _ = self.dir.unlink(&self.path);
+        }
     }
 }
 
@@ -66,7 +69,7 @@ pub(crate) fn enter(
                     // What the umask took: the next builder must be able to open it.
                     file.set_mode(MODE).map_err(Trouble::of("set the mode of", &path))?;
                 }
-                return Ok(Some(Ticket { dir: dir.clone(), path, _file: file }));
+                return Ok(Some(Ticket { dir: dir.clone(), path, maker: Maker::here(), _file: file }));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Trouble::of("examine", &path)(error));

@@ -62,6 +62,10 @@ const USES_MAX: usize = 16 * 1024;
 /// A store never makes a host fail: where it cannot be used, finding misses and adding is skipped with a
 /// reason, and [`status`](Store::status) says why. Nothing is created before the first write.
 ///
+/// After a `fork` without `exec` the child may use the handle if no other thread was inside it at that moment;
+/// else it may wait for ever on a lock whose holder it does not have, and opens a store of its own. Artifacts and
+/// builds that it inherited last as long as its copies do, and are cleared away by the parent alone.
+///
 /// # Example
 ///
 /// ```

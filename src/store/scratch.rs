@@ -10,7 +10,7 @@ use crate::{
     error::Trouble,
     fs::{Access, Dir, File, Fs, Lock, Stat, Time},
     layout,
-    sync::Arc,
+    sync::{Arc, Maker},
 };
 
 /// A directory for one build.
@@ -24,8 +24,12 @@ pub(super) enum Scratch {
         dir: Dir,
         /// For the build: absolute.
         path: PathBuf,
+        maker: Maker,
     },
-    Temporary(tempfile::TempDir),
+    Temporary {
+        dir: tempfile::TempDir,
+        maker: Maker,
+    },
 }
 
 /// The longest path that the kernel takes, with the zero behind it, and the longest name: a compiler must be
@@ -47,7 +51,7 @@ impl Scratch {
         v1.with_parent(layout::STAGING.as_ref(), make).map_err(Trouble::of("make", &name))?;
         let dir = v1.open_dir(&name).map_err(Trouble::of("open", &name))?;
         let path = path_to(fs, &dir, v1_path.join(&name));
-        let scratch = Scratch::Staging { v1: v1.clone(), path, name, dir };
+        let scratch = Scratch::Staging { v1: v1.clone(), path, name, dir, maker: Maker::here() };
         let Scratch::Staging { dir, name, path, .. } = &scratch else { return Ok(scratch) };
         if path.as_os_str().len() + 1 + NAME_BYTES_MAX >= PATH_BYTES_MAX {
             return Err(Trouble::of("build in", name)(io::ErrorKind::InvalidFilename.into()));
@@ -66,13 +70,13 @@ impl Scratch {
         // What lies in it is executed: private from its first moment, whatever the umask.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        builder.tempdir().map(Scratch::Temporary)
+        builder.tempdir().map(|dir| Scratch::Temporary { dir, maker: Maker::here() })
     }
 
     pub(super) fn path(&self) -> &Path {
         match self {
             Scratch::Staging { path, .. } => path,
-            Scratch::Temporary(dir) => dir.path(),
+            Scratch::Temporary { dir, .. } => dir.path(),
         }
     }
 
@@ -108,7 +112,7 @@ impl Scratch {
     fn with_dir<T>(&self, fs: &Fs, operation: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
         match self {
             Scratch::Staging { dir, .. } => operation(dir),
-            Scratch::Temporary(temporary) => operation(&fs.open_root(temporary.path())?),
+            Scratch::Temporary { dir, .. } => operation(&fs.open_root(dir.path())?),
         }
     }
 
@@ -131,10 +135,14 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Scratch::Staging { v1, name, dir, .. } = self {
-            // Litter at worst: the next sweep takes it.
-            let _ = dir.empty();
-            let _ = v1.remove_dir(name);
+        match self {
+            Scratch::Staging { v1, name, dir, maker, .. } if maker.is_here() => {
+                // Litter at worst: the next sweep takes it.
+                let _ = dir.empty();
+                let _ = v1.remove_dir(name);
+            }
+            Scratch::Staging { .. } => {}
+            Scratch::Temporary { dir, maker } => dir.disable_cleanup(!maker.is_here()),
         }
     }
 }
