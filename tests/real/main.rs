@@ -26,6 +26,7 @@ mod chaos;
 mod crowd;
 mod cuts;
 mod file_systems;
+mod forks;
 mod full;
 mod harness;
 mod kills;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         crowd::TESTS,
         races::TESTS,
         modes::TESTS,
+        forks::TESTS,
     ];
     harness::run(&tests.concat())
 }

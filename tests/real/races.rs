@@ -9,11 +9,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Child,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -23,7 +20,8 @@ use crate::{
     attacker::{Arena, KEYS, VERSIONS, content, look},
     bed::{Found, Oracle, SHARED, Setup, names, sources, temp},
     harness::{self, Outcome},
-    tests, worker,
+    tests,
+    worker::Watched,
 };
 
 tests!["races":
@@ -82,10 +80,10 @@ fn race(where_: &str, limits: &[&str]) -> Outcome {
     }
     let begin = Instant::now();
     let started: Vec<_> =
-        workers.iter().map(|(setup, role, verbs)| Worker::start(role, setup, verbs)).collect();
+        workers.iter().map(|(setup, role, verbs)| Watched::start(role, setup, verbs)).collect();
     let mut tally = Tally::default();
     for worker in started {
-        tally.hear(&worker.ended(begin + Duration::from_secs(seconds) + HANGS, seed), seed);
+        tally.hear(&worker.ended(begin + Duration::from_secs(seconds) + HANGS), seed);
     }
 
     before.must_be_the_same(&State::of(&arena.canary()), |_| false, seed);
@@ -154,48 +152,6 @@ fn prepare(arena: &Arena) -> Setup {
         fs::write(dir.join("foreign"), "the decoy's").unwrap();
     }
     setup
-}
-
-/// A worker that comes to its end by itself; killed if it is not waited for.
-struct Worker {
-    role: &'static str,
-    child: Child,
-}
-
-impl Worker {
-    fn start(role: &'static str, setup: &Setup, verbs: &[String]) -> Worker {
-        Worker { role, child: worker::start(&worker::command(role, setup, verbs)) }
-    }
-
-    /// What it has said, once it has ended.
-    #[track_caller]
-    fn ended(mut self, until: Instant, seed: u64) -> String {
-        let mut pipe = self.child.stdout.take().unwrap();
-        let reader = thread::spawn(move || {
-            let mut said = String::new();
-            pipe.read_to_string(&mut said).map(|_| said)
-        });
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if Instant::now() > until {
-                let at = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
-                panic!("a {} hangs in {:?} {:?}, seed {seed}", self.role, at("wchan"), at("syscall"));
-            }
-            thread::sleep(Duration::from_millis(20));
-        };
-        assert!(status.success(), "a {} ended with {status}, seed {seed}", self.role);
-        reader.join().unwrap().unwrap()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // Ended already is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[derive(Debug, Default)]

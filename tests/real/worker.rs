@@ -6,10 +6,11 @@
 use std::{
     env,
     ffi::OsString,
-    io::Write,
+    fs,
+    io::{Read, Write},
     process::{Child, Command, ExitCode, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use plugcache::{__sim, Added, How, Outputs, Store};
@@ -17,7 +18,7 @@ use plugcache::{__sim, Added, How, Outputs, Store};
 use crate::{
     attacker,
     bed::{Found, SHARED, Setup, body, judge, sources},
-    crowd, modes,
+    crowd, forks, modes,
     sandbox::set_limit,
     stream::{adder, compactor, reader, stream},
 };
@@ -53,6 +54,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "reader" => reader(&setup, &verbs),
         "compactor" => compactor(&setup),
         "member" => crowd::member(&setup, &verbs),
+        "forks" => forks::scene(&setup, &verbs),
         "replace" => crowd::replace(&setup, &verbs),
         "attacker" => attacker::attack(&setup, &verbs),
         "maker" => modes::make_everything(&setup, &verbs),
@@ -61,6 +63,48 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         other => panic!("no role {other}"),
     }
     Some(ExitCode::SUCCESS)
+}
+
+/// A worker that comes to its end by itself; killed if it is not waited for.
+pub(crate) struct Watched {
+    role: &'static str,
+    child: Child,
+}
+
+impl Watched {
+    pub(crate) fn start(role: &'static str, setup: &Setup, verbs: &[String]) -> Watched {
+        Watched { role, child: start(&command(role, setup, verbs)) }
+    }
+
+    /// What it has said, once it has ended.
+    #[track_caller]
+    pub(crate) fn ended(mut self, until: Instant) -> String {
+        let mut pipe = self.child.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let mut said = String::new();
+            pipe.read_to_string(&mut said).map(|_| said)
+        });
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                let at = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+                panic!("a {} hangs in {:?} {:?}", self.role, at("wchan"), at("syscall"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "a {} ended with {status}", self.role);
+        reader.join().unwrap().unwrap()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// One line in one write: readers see it whole or not at all.
