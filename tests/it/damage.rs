@@ -27,8 +27,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Nothing is there yet. In memory where that can be had: thousands of damages should not wait for a disk.
+    /// Nothing is there yet. In memory where that can be had, for thousands of damages should not wait for a disk;
+    /// but where `TMPDIR` says, if it says anything: then that file system is to be tried out.
     pub(crate) fn new() -> Place {
+        if std::env::var_os("TMPDIR").is_some() {
+            return Place::on_disk();
+        }
         let memory = tempfile::tempdir_in("/dev/shm");
         Place::at(memory.or_else(|_| tempfile::tempdir()).unwrap())
     }

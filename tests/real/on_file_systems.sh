@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The integration tests and the tests on real kernels, on each file system that can be mounted here. As root.
+# The whole suite (unit tests, integration tests, planted bugs, tests on real kernels, benches once over) with its
+# temporary files on each file system that can be mounted here. As root.
 #
 #   tests/real/on_file_systems.sh                     all of them
 #   tests/real/on_file_systems.sh xfs btrfs           these
-#   FILTER=kills tests/real/on_file_systems.sh xfs    of the tests on real kernels only those with this in their names
+#   FILTER=kills tests/real/on_file_systems.sh xfs    only the tests with this in their names
+#   SUITES='lib it' tests/real/on_file_systems.sh     only these of: lib it planted real
 #
 # Prints a table at the end. Mounts live in a namespace of their own: nothing stays behind, whatever happens.
 set -euo pipefail
@@ -19,33 +21,21 @@ fi
 
 kinds=("$@")
 ((${#kinds[@]})) || kinds=(tmpfs ext4 xfs btrfs overlay)
-cargo test --no-run --test it --test real
+read -ra suites <<<"${SUITES:-lib it planted real}"
 work="$(mktemp -d)"
 trap 'umount -l "$work"/at "$work"/below 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir "$work/at" "$work/below"
 
-# image KIND ARGUMENTS..: makes one of 3 GiB (it holds the images of the tests themselves) and mounts it.
-image() {
-    rm -f "$work/image"
-    truncate -s 3G "$work/image"
-    "mkfs.$1" -q "${@:2}" "$work/image" && mount -o loop "$work/image" "$work/at"
-}
+# Built once, and run from where they lie: some tests look for what is beside them.
+declare -A programs
+for suite in "${suites[@]}"; do
+    target=(--test "$suite")
+    [[ "$suite" != lib ]] || target=(--lib)
+    programs[$suite]="$(cargo test --no-run "${target[@]}" 2>&1 | tee /dev/stderr |
+        sed -n 's/^ *Executable .*(\(.*\))$/\1/p')"
+done
 
-mount_kind() {
-    case "$1" in
-        tmpfs) mount -t tmpfs -o size=3g,mode=700 tmpfs "$work/at" ;;
-        ext4 | xfs | btrfs) command -v "mkfs.$1" >/dev/null && image "$1" ;;
-        overlay)
-            mount -t tmpfs -o size=3g,mode=700 tmpfs "$work/below"
-            mkdir "$work/below/lower" "$work/below/upper" "$work/below/work"
-            mount -t overlay overlay "$work/at" \
-                -o "lowerdir=$work/below/lower,upperdir=$work/below/upper,workdir=$work/below/work"
-            ;;
-        *) false ;;
-    esac
-}
-
-table=("$(printf '%-10s %-10s %-10s %s' 'on' 'it' 'real' 'seconds')")
+table=("$(printf '%-10s' on; printf '%-10s' "${suites[@]}" seconds)")
 failed=0
 for kind in "${kinds[@]}"; do
     if ! mount_kind "$kind"; then
@@ -53,11 +43,18 @@ for kind in "${kinds[@]}"; do
         continue
     fi
     chmod 700 "$work/at"
-    printf '\n== %s\n' "$kind"
-    begin=$SECONDS it=ok real=ok
-    TMPDIR="$work/at" cargo test --quiet --test it || it=FAILED failed=1
-    TMPDIR="$work/at" cargo test --quiet --test real -- ${FILTER:+"$FILTER"} || real=FAILED failed=1
-    table+=("$(printf '%-10s %-10s %-10s %s' "$kind" "$it" "$real" $((SECONDS - begin)))")
+    begin=$SECONDS
+    outcomes=()
+    for suite in "${suites[@]}"; do
+        printf '\n== %s on %s\n' "$suite" "$kind"
+        outcome=ok
+        # As cargo runs it, so that tests which call cargo themselves find it.
+        env TMPDIR="$work/at" CARGO="$(command -v cargo)" CARGO_MANIFEST_DIR="$PWD" \
+            "${programs[$suite]}" ${FILTER:+"$FILTER"} >"$work/log" 2>&1 || outcome=FAILED failed=1
+        grep -v '^test .* \.\.\. ok$' "$work/log" || true
+        outcomes+=("$outcome")
+    done
+    table+=("$(printf '%-10s' "$kind" "${outcomes[@]}" $((SECONDS - begin)))")
     umount "$work/at"
     [[ "$kind" != overlay ]] || umount "$work/below"
 done
