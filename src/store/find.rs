@@ -83,9 +83,9 @@ impl Store {
     pub fn lookup(&self, sources: &Sources) -> Option<Entry> {
         let root = self.0.root.read().ok()?.clone()?;
         let exec = self.0.exec().ok()?;
-        let (own, other) = partition(root.manifest.of_source(sources.digest().as_bytes()), &exec);
-        let others = other.into_iter().filter(|_| self.0.config.try_old_cache_with_new_exec());
-        own.into_iter().chain(others).next().map(Entry::new)
+        let mut puts = root.manifest.of_source(sources.digest().as_bytes());
+        own_first(&mut puts, &exec, self.0.config.try_old_cache_with_new_exec());
+        puts.into_iter().next().map(Entry::new)
     }
 
     /// The artifact of these sources, ready to be used, if the store has one whose every byte is right.
@@ -100,9 +100,16 @@ impl Store {
     }
 }
 
-/// Own entries, and others', each newest first.
-fn partition(puts: Vec<Arc<Put>>, exec: &[u8; 32]) -> (Vec<Arc<Put>>, Vec<Arc<Put>>) {
-    puts.into_iter().partition(|put| put.exec == *exec)
+/// Own entries before those of other executables, which are left out unless they count; otherwise the order stays,
+/// newest first. Whether any was left out.
+fn own_first(puts: &mut Vec<Arc<Put>>, exec: &[u8; 32], others_count: bool) -> bool {
+    let (before, is_own) = (puts.len(), |put: &Arc<Put>| put.exec == *exec);
+    if others_count {
+        puts.sort_by_key(|put| !is_own(put));
+    } else {
+        puts.retain(is_own);
+    }
+    puts.len() < before
 }
 
 impl Inner {
@@ -146,13 +153,12 @@ impl Inner {
         })?;
         let mut puts = root.manifest.of_source(sources.digest().as_bytes());
         puts.retain(|put| !except.contains(&put.put_id));
-        let (own, other) = partition(puts, &exec);
         let others_count = self.config.try_old_cache_with_new_exec() && except.is_empty();
-        let none = if other.is_empty() || others_count { Miss::NeverSeen } else { Miss::OtherExec };
-        let others = other.into_iter().filter(|_| others_count);
+        let left_out = own_first(&mut puts, &exec, others_count);
+        let none = if left_out { Miss::OtherExec } else { Miss::NeverSeen };
         let mut inputs = HashMap::new();
         let mut newest = None;
-        for put in own.into_iter().chain(others) {
+        for put in puts {
             match self.open_entry(&root, put, sources, &exec, &mut inputs) {
                 Ok(artifact) => return Ok(artifact),
                 Err(reason) => newest = newest.or(Some(reason)),
