@@ -11,7 +11,8 @@
 //! A ratio is that of two medians of rounds that took turns within one run. The state is warm unless a row says
 //! otherwise. With `PLUGCACHE_BENCH_WRITE=1` the table goes into docs/performance.md and its picture beside it.
 //! `PLUGCACHE_BENCH_DIR` says where the stores are made (else the temporary directory of the system),
-//! `PLUGCACHE_BENCH_QUICK=1` leaves out what takes minutes (10^6 entries, 1 GiB).
+//! `PLUGCACHE_BENCH_QUICK=1` leaves out what takes minutes (10^6 entries, 1 GiB). Only `PLUGCACHE_BENCH_COLD=1` drops
+//! the caches of the machine.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should stop right there")]
 #![expect(clippy::disallowed_methods, reason = "the rule is the library's: the floor is the bare system")]
 
@@ -59,5 +60,6 @@ fn main() {
     rows_add::run(&mut bench);
     rows_packed::run(&mut bench);
     rows_many::run(&mut bench);
+    rows_open::run_cold(&mut bench);
     bench.finish();
 }
