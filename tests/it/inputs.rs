@@ -141,6 +141,21 @@ fn a_header_that_changes_while_it_is_compiled_keeps_the_artifact_out_of_the_stor
     }
 }
 
+/// Another file takes the header's place, with times as old as you like: only ctime tells that it came now.
+#[test]
+fn a_header_that_an_older_file_replaces_while_it_is_compiled_keeps_the_artifact_out_of_the_store() {
+    let place = Place::new();
+    let (source, header) = (write(&place, "a.c", "s "), write(&place, "a.h", "one"));
+    let older = write(&place, "older.h", "two");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let got = place.store().get_or_build(&key([&source]).digest().unwrap(), |build| {
+        compile(&place.compiler(), &[&source, &header], Report::AlsoRead, build)?;
+        fs::File::options().write(true).open(&older)?.set_modified(long_ago)?;
+        fs::rename(&older, &header)
+    });
+    assert_eq!(got.unwrap().how, How::Uncached(Skip::SourceChanged(vec![header])));
+}
+
 #[test]
 fn a_header_that_was_read_and_is_gone_keeps_the_artifact_out_of_the_store() {
     let place = Place::new();

@@ -216,3 +216,33 @@ fn an_evicted_artifact_in_use_stays_readable() {
     assert_eq!(text(&artifact), "a");
     assert_eq!(std::fs::read(artifact.path()).unwrap(), b"a");
 }
+
+#[test]
+fn an_add_that_replaces_an_entry_keeps_the_limits_too() {
+    let place = Place::new();
+    let store = with_max_files(&place, 100);
+    for name in ["a", "b", "c", "d", "e"] {
+        assert_eq!(of_size(&store, name, 1000), Added::Stored);
+    }
+    // The limit was lowered, and what comes first is a key that is there.
+    assert_eq!(of_size(&with_max_files(&place, 3), "b", 1000), Added::Stored);
+    assert_eq!(labels(&place.spectator()).len(), 3);
+    // The same key, larger than before.
+    let store = Store::open(place.config().max_bytes(3500).build()).unwrap();
+    assert_eq!(of_size(&store, "b", 2000), Added::Stored);
+    assert!(place.spectator().stats().bytes <= 3500, "{}", place.spectator().stats().bytes);
+}
+
+#[test]
+fn details_too_long_for_their_entry_are_swept_no_sooner_than_the_entry() {
+    let place = Place::new();
+    let many = (0..900).fold(key([""; 0]), |sources, number| sources.bytes(format!("{number:0100}"), "x"));
+    let sources = many.digest().unwrap();
+    add(&place.store(), &sources);
+    assert_eq!(place.objects().len(), 2, "the artifact and its details");
+    // Twice over this limit no courtesy protects the young.
+    let full = Store::open(place.config().max_bytes(1).build()).unwrap();
+    plugcache::__sim::sweep(&full);
+    assert_eq!(place.objects().len(), 2);
+    assert!(place.store().find(&sources).is_some());
+}
