@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SECONDS: f64 = 0.5;
+const SECONDS: f64 = 0.3;
 const LEN: usize = 4096;
 
 pub fn main(words: &[&str]) {

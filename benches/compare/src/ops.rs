@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// How long one peer takes in one operation.
 fn time() -> Duration {
-    if is_quick() { Duration::from_millis(500) } else { Duration::from_millis(1500) }
+    if is_quick() { Duration::from_millis(500) } else { Duration::from_millis(700) }
 }
 
 /// Leaves out what takes minutes.
@@ -189,7 +189,7 @@ pub fn processes(count: usize) -> Measured {
     const LEN: usize = 4096;
     let makers = || MAKERS.iter().filter(|maker| count == 1 || maker.many_processes);
     let mut times: Vec<Vec<f64>> = makers().map(|_| Vec::new()).collect();
-    for _ in 0..5 {
+    for _ in 0..3 {
         for (maker, times) in makers().zip(&mut times) {
             let place = Place::with(maker, ENTRIES, LEN);
             let temp = place.temp;
