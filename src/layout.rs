@@ -63,9 +63,9 @@ pub(crate) fn quarantined(token: Token) -> PathBuf {
     format!("{QUARANTINE}/{}", to_hex(&token)).into()
 }
 
-/// The path of a name found in the quarantine, if it is one of ours.
-pub(crate) fn quarantined_named(name: &OsStr) -> Option<PathBuf> {
-    name.to_str().and_then(from_hex::<16>).map(quarantined)
+/// Whether a name found in the quarantine is one of ours.
+pub(crate) fn is_quarantined(name: &OsStr) -> bool {
+    name.to_str().and_then(from_hex::<16>).is_some()
 }
 
 pub(crate) fn inflight(key: &[u8; 32]) -> PathBuf {

@@ -144,19 +144,18 @@ impl Objects {
 
     /// Drops the oldest of what was set aside beyond the bounds. Failing costs space only.
     fn prune_quarantine(&self) {
-        let Ok(names) = self.dir.open_dir(layout::QUARANTINE.as_ref()).and_then(|dir| dir.list()) else {
-            return;
-        };
-        let paths = names.iter().filter_map(|name| layout::quarantined_named(name));
-        let mut kept: Vec<_> =
-            paths.filter_map(|path| self.dir.stat(&path).ok().map(|stat| (stat, path))).collect();
+        let Ok(dir) = self.dir.open_dir(layout::QUARANTINE.as_ref()) else { return };
+        let Ok(names) = dir.list() else { return };
+        let ours = names.iter().filter(|name| layout::is_quarantined(name)).map(Path::new);
+        // Below the directory itself: one call for each.
+        let mut kept: Vec<_> = ours.filter_map(|name| dir.stat(name).ok().map(|stat| (stat, name))).collect();
         kept.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
         let mut bytes = 0u64;
-        for (place, (stat, path)) in kept.iter().enumerate() {
+        for (place, (stat, name)) in kept.iter().enumerate() {
             bytes = bytes.saturating_add(stat.len);
             if place >= QUARANTINE_FILES_MAX || bytes > QUARANTINE_BYTES_MAX {
                 // A directory that was set aside stays: it may hold what is not ours to delete.
-                let _ = self.dir.unlink(path);
+                let _ = dir.unlink(name);
             }
         }
     }
