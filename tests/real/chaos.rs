@@ -56,14 +56,16 @@ impl Crew {
         Stream::start(role, setup, self.incarnations << 20, self.seed + self.incarnations)
     }
 
-    /// Waits a little, kills one, and says what it had said.
+    /// Waits a little, kills one, and says what it had said. Its successor starts when it is dead: of one evicter
+    /// there are never two.
     fn kill_one(&mut self) -> Vec<String> {
         thread::sleep(Duration::from_millis(5 + self.random.below(25)));
         let place = self.random.below(self.slots.len() as u64) as usize;
-        let (role, setup) = (self.slots[place].role, self.slots[place].setup.clone());
-        let next = self.start(role, &setup);
-        self.slots[place].incarnation = self.incarnations;
-        std::mem::replace(&mut self.slots[place].stream, next).kill()
+        let Slot { role, setup, stream, .. } = self.slots.swap_remove(place);
+        let lines = stream.kill();
+        let stream = self.start(role, &setup);
+        self.slots.push(Slot { role, setup, stream, incarnation: self.incarnations });
+        lines
     }
 
     fn take_lines(&self) -> Vec<String> {
