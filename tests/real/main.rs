@@ -34,6 +34,7 @@ mod modes;
 mod mounts;
 mod races;
 mod sandbox;
+mod starved;
 mod stopped;
 mod strace;
 mod stream;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         cuts::TESTS,
         chaos::TESTS,
         full::TESTS,
+        starved::TESTS,
         stopped::TESTS,
         file_systems::TESTS,
         crowd::TESTS,

@@ -126,7 +126,13 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn start(role: &str, setup: &Setup, first: u64, seed: u64) -> Stream {
-        let mut child = start(&command(role, setup, &[first.to_string(), seed.to_string()]));
+        Stream::start_with(role, setup, &[], first, seed)
+    }
+
+    /// `verbs`: what the role wants to know before the first key and the seed.
+    pub(crate) fn start_with(role: &str, setup: &Setup, verbs: &[String], first: u64, seed: u64) -> Stream {
+        let verbs = [verbs, &[first.to_string(), seed.to_string()]].concat();
+        let mut child = start(&command(role, setup, &verbs));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (heard, pipe) = (lines.clone(), BufReader::new(child.stdout.take().unwrap()));
         let reader = thread::spawn(move || {
@@ -167,6 +173,24 @@ impl Stream {
         assert!(ended.is_none(), "it had come to an end by itself: {ended:?}, {:?}", self.take_lines());
         self.end();
         self.take_lines()
+    }
+
+    /// All that it has said, once the kernel has killed it.
+    #[track_caller]
+    pub(crate) fn killed_by_the_kernel(mut self) -> Vec<String> {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "it lives on: {:?}", self.take_lines().last());
+            thread::sleep(Duration::from_millis(2));
+        };
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        self.end();
+        let lines = self.take_lines();
+        assert_eq!(signal, Some(libc::SIGKILL), "{status}, after {:?}", lines.last());
+        lines
     }
 
     fn end(&mut self) {

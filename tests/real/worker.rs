@@ -20,6 +20,7 @@ use crate::{
     bed::{Found, SHARED, Setup, body, judge, sources},
     crowd, forks, modes,
     sandbox::set_limit,
+    starved::starved_stream,
     stream::{adder, compactor, reader, stream},
 };
 
@@ -56,6 +57,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "member" => crowd::member(&setup, &verbs),
         "forks" => forks::scene(&setup, &verbs),
         "replace" => crowd::replace(&setup, &verbs),
+        "starved" => starved_stream(&setup, &verbs),
         "attacker" => attacker::attack(&setup, &verbs),
         "maker" => modes::make_everything(&setup, &verbs),
         "stranger" => modes::look_around(&verbs),
