@@ -109,6 +109,7 @@ mod manifest;
 mod objects;
 mod planted;
 mod retention;
+mod scrub;
 mod sources;
 mod store;
 mod sweep;
@@ -117,13 +118,15 @@ mod sync;
 pub use config::{Config, ConfigBuilder, Durability, Exec, Mode, NoCacheDir, Trust, Verify};
 pub use digest::{ObjectDigest, ParseDigestError, SourceDigest};
 pub use error::{BuildError, Damaged, LoadFailed, LoadOrBuildError, NoOutput, OpenError, Skip, StoreError};
+pub use manifest::{ManifestDamage, ManifestFault};
+pub use scrub::{Cursor, ScrubObjects, ScrubOptions, ScrubProgress, ScrubReport};
 pub use sources::{
     BadSource, BadSourceKind, ContextValue, NO_OPTIONS, Part, Sources, SourcesBuilder, SourcesError,
     Toolchain, ToolchainError,
 };
 pub use store::{
-    Added, Artifact, Build, Busy, Claim, Entry, EntryOutput, Got, How, Loaded, Map, Output, Outputs, Sealed,
-    Stats, Status, Store,
+    Added, Artifact, Build, Busy, Claim, Entry, EntryOutput, Got, How, Loaded, Map, Output, Outputs,
+    RebuildReport, Sealed, Stats, Status, Store,
 };
 
 /// Compiles the example of the README.

@@ -5,7 +5,7 @@ use super::world::{add, content, sources};
 use arbitrary::Arbitrary;
 use plugcache::{
     __sim::{self, Failure},
-    Added, Artifact, Store,
+    Added, Artifact, ScrubOptions, Store,
 };
 
 /// Keys of one executable.
@@ -18,6 +18,8 @@ pub(crate) enum Act {
     Forget { key: u8 },
     Compact,
     Sweep,
+    Scrub,
+    Rebuild,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -80,6 +82,14 @@ pub(crate) fn run(store: &Store, exec: u8, act: &Act) -> (Outcome, Option<(Artif
         }
         Act::Sweep => {
             __sim::sweep(store);
+            (Outcome::Other, None)
+        }
+        Act::Scrub => {
+            drop(store.scrub(ScrubOptions::new().threads(1)));
+            (Outcome::Other, None)
+        }
+        Act::Rebuild => {
+            drop(store.rebuild());
             (Outcome::Other, None)
         }
     }

@@ -8,7 +8,7 @@ use super::{
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::{
     __sim::{self, Disk},
-    Added,
+    Added, ScrubOptions,
 };
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,8 @@ enum Step {
     Compact,
     Sweep,
     Reopen,
+    Scrub,
+    Rebuild,
 }
 
 /// What somebody else does to the file at a place, counted among all that exist, or under a name of ours.
@@ -113,6 +115,8 @@ pub fn store_dir(data: &[u8]) {
             Step::Forget { key } => drop(store.forget(&super::world::sources(key % 8).digest())),
             Step::Compact => drop(__sim::compact(&store)),
             Step::Sweep => __sim::sweep(&store),
+            Step::Scrub => drop(store.scrub(ScrubOptions::new().threads(1))),
+            Step::Rebuild => drop(store.rebuild()),
             Step::Reopen => match open(&disk) {
                 Ok(opened) => store = opened,
                 Err(_) => return,

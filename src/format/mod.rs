@@ -2,4 +2,5 @@
 
 pub(crate) mod frame;
 pub(crate) mod record;
+pub(crate) mod salvage;
 pub(crate) mod skim;

@@ -31,9 +31,19 @@ pub(crate) enum Compacted {
     Not,
 }
 
+/// Changes what a compaction writes: given the listing, the log that it made, and what a reader of all below that
+/// sees, with its entries.
+pub(super) type Also<'a> =
+    &'a mut dyn FnMut(&Dir, &[ManifestName], u64, &View, &mut Vec<Arc<Put>>) -> Result<(), Trouble>;
+
 impl Manifest {
     /// Turns all that is closed now into one segment.
     pub(crate) fn compact(&self) -> Result<Compacted, Refused> {
+        self.compact_with(&mut |_, _, _, _, _| Ok(()))
+    }
+
+    /// As [`compact`](Manifest::compact), of what `also` makes of it.
+    pub(super) fn compact_with(&self, also: Also<'_>) -> Result<Compacted, Refused> {
         let mut state = self.state();
         self.refresh_state(&mut state)?;
         if state.view.is_partly_unknown() || self.access == Access::Read {
@@ -45,7 +55,7 @@ impl Manifest {
         if !own.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", ".".as_ref()))? {
             return Ok(Compacted::Elsewhere);
         }
-        let done = self.compact_locked(&own, &mut state, early);
+        let done = self.compact_locked(&own, &mut state, early, also);
         self.reload(&mut state)?;
         done
     }
@@ -56,6 +66,7 @@ impl Manifest {
         own: &Dir,
         state: &mut State,
         early: Option<Vec<Arc<Put>>>,
+        also: Also<'_>,
     ) -> Result<Compacted, Refused> {
         let Some(highest) = view::names_in(own)?.iter().map(|name| name.last()).max() else {
             self.make_log(1)?;
@@ -67,7 +78,8 @@ impl Manifest {
         let Some((listed, mut inputs)) = inputs_below(own, next, self.access, &mut state.window)? else {
             return Ok(Compacted::Not);
         };
-        let entries = inputs.entries();
+        let mut entries = inputs.entries();
+        also(own, &listed, next, &inputs, &mut entries)?;
         // Asked after the last frame was read.
         if inputs.is_partly_unknown() || inputs.current.is_some() {
             return Ok(Compacted::Not);

@@ -9,17 +9,22 @@
 //!                   table.rs     what the logs say, in memory
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment
+//!                   check.rs     every byte of it looked at
+//!                   rebuild.rs   a compaction that takes in what damage hides
 //! ```
 
+mod check;
 mod compact;
 mod log;
+mod rebuild;
 mod segment;
 mod table;
 mod view;
 
 use std::io;
 
-pub(crate) use self::{compact::Compacted, view::NoView};
+pub use self::check::{ManifestDamage, ManifestFault};
+pub(crate) use self::{compact::Compacted, rebuild::Rebuilt, view::NoView};
 use self::{
     log::{Appended, Log, Read},
     view::View,

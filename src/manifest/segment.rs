@@ -12,6 +12,8 @@
 //! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5).
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
+mod check;
+
 use std::collections::HashMap;
 
 use super::log::{HeaderRead, header_of, is_closed};

@@ -191,6 +191,16 @@ impl Objects {
 
     /// Hashes the whole object, with its state taken before and after.
     pub(crate) fn verify(&self, digest: &ObjectDigest, lease: &mut Lease) -> Verified {
+        self.verify_paced(digest, lease, &mut |_| {})
+    }
+
+    /// As [`verify`](Objects::verify); `pace` is told how many bytes were read each time, and may wait.
+    pub(crate) fn verify_paced(
+        &self,
+        digest: &ObjectDigest,
+        lease: &mut Lease,
+        pace: &mut dyn FnMut(usize),
+    ) -> Verified {
         let is_foreign = lease.stat.mtime.sec != OBJECT_MTIME.sec;
         if self.access == Access::Append && is_foreign && self.is_alone(digest, &lease.stat) {
             // A copied store, say, or a foreign write. Without a time of ours a write in the same tick of a coarse
@@ -201,7 +211,7 @@ impl Objects {
             let Ok(before) = lease.file.stat() else {
                 return Verified::Unreadable;
             };
-            let Ok(found) = hash_of(&lease.file) else {
+            let Ok(found) = hash_paced(&lease.file, pace) else {
                 return Verified::Unreadable;
             };
             let unchanged = lease.file.stat().is_ok_and(|after| after == before);
@@ -273,6 +283,10 @@ impl Objects {
 
 /// BLAKE3 of all that the file holds.
 pub(crate) fn hash_of(file: &File) -> io::Result<ObjectDigest> {
+    hash_paced(file, &mut |_| {})
+}
+
+fn hash_paced(file: &File, pace: &mut dyn FnMut(usize)) -> io::Result<ObjectDigest> {
     let mut hasher = Hasher::plain();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut at = 0;
@@ -283,6 +297,7 @@ pub(crate) fn hash_of(file: &File) -> io::Result<ObjectDigest> {
         }
         hasher.update(&chunk[..len]);
         at += len as u64;
+        pace(len);
     }
 }
 

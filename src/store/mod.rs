@@ -9,6 +9,7 @@
 //! outputs.rs    what an add is given
 //! artifact.rs   what is handed out, and the lease behind it; output.rs one file of it; live.rs what is shared
 //! report.rs     entries, statistics, status
+//! repair.rs     scrub, rebuild
 //! ```
 
 mod add;
@@ -20,6 +21,7 @@ mod inputs;
 mod live;
 mod output;
 mod outputs;
+mod repair;
 mod report;
 mod root;
 mod scratch;
@@ -33,6 +35,7 @@ pub use self::{
     get::{Busy, Claim, Got, How, Loaded},
     output::{Map, Output, Sealed},
     outputs::Outputs,
+    repair::RebuildReport,
     report::{Entry, EntryOutput, Stats, Status},
 };
 use self::{live::Live, report::Counters, root::Root};

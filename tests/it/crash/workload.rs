@@ -9,7 +9,7 @@ use super::{
 };
 use plugcache::{
     __sim::{self, Disk, Moment, Process, Step, Verb},
-    Added, Durability, How, Store,
+    Added, Durability, How, ScrubOptions, Store,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,6 +25,8 @@ pub(super) enum Op {
     Get(Key, u8),
     Compact,
     Sweep,
+    Scrub,
+    Rebuild,
     Sync,
     /// So many hours pass.
     Hours(u64),
@@ -32,6 +34,8 @@ pub(super) enum Op {
     NewBoot,
     /// A foreign process writes into the first object of this content.
     Damage(u8),
+    /// The footer of the segment rots: what lies in it may be hidden.
+    DamageSegment,
     /// The logs of a store without entries are gone, as on a store that was made and never used.
     LoseLogs,
     /// Everything so far reaches the medium, unknown to anybody: nothing is promised by it.
@@ -183,6 +187,14 @@ impl World {
                     model.any(key, &states);
                 }
             }
+            Op::DamageSegment => {
+                let keys: Vec<_> = model.keys().collect();
+                for key in keys {
+                    let mut states = model.allowed(key, After::Kill);
+                    states.insert(None);
+                    model.any(key, &states);
+                }
+            }
             _ => {}
         }
         model
@@ -217,6 +229,15 @@ impl World {
                 logs.for_each(|name| self.disk.remove(format!("{V1}/{}", name.to_string_lossy())));
             }
             Op::Damage(number) => damage(&self.disk, number),
+            Op::DamageSegment => {
+                self.close();
+                let names =
+                    self.disk.list(V1).into_iter().map(|name| format!("{V1}/{}", name.to_string_lossy()));
+                for path in names.filter(|path| path.contains("/seg.")) {
+                    let len = self.disk.read_file(&path).map_or(0, |bytes| bytes.len());
+                    self.disk.overwrite(path, len - 100, [0x5A; 8]);
+                }
+            }
             _ => {
                 let Some(store) = self.store(key_of(op).map_or(0, |key| key.1)) else { return Ok(Done::No) };
                 return self.act_on(&store, op).map(of);
@@ -257,6 +278,8 @@ impl World {
                 __sim::sweep(store);
                 true
             }
+            Op::Scrub => store.scrub(ScrubOptions::new().threads(1)).is_ok(),
+            Op::Rebuild => store.rebuild().is_ok(),
             Op::Sync => store.sync().is_ok(),
             _ => true,
         })

@@ -36,7 +36,7 @@ const A2: (u8, u8) = (1, 1);
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub(super) static WORKLOADS: [Workload; 19] = [
+pub(super) static WORKLOADS: [Workload; 22] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -74,6 +74,21 @@ pub(super) static WORKLOADS: [Workload; 19] = [
         &[Add(C, 5), Add(A, 20), Find(C), Compact, Find(B), Forget(C), Add(B, 30)],
     ),
     workload("damage", &[Add(A, 2), Add(A2, 2), Add(B, 4)], &[Damage(2), Find(A), Add(B, 2), Find(A2)]),
+    workload(
+        "scrub",
+        &[Add(A, 2), Add(B, 4), Compact, Add(C, 5), Add(A, 6), Hours(1)],
+        &[Damage(4), Scrub, Find(B), Add(B, 4), Scrub],
+    ),
+    workload(
+        "rebuild",
+        &[Add(A, 2), Add(B, 4), Compact, Add(C, 6), Add(A, 8), Hours(1)],
+        &[Rebuild, Add(B, 2), Find(A)],
+    ),
+    workload(
+        "rebuild of what is damaged",
+        &[Add(A, 2), Add(B, 4), Compact, Forget(B), Add(C, 6), Hours(1), Settle],
+        &[DamageSegment, Rebuild, Find(C), Add(A, 3)],
+    ),
     workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
     workload("litter", &[Add(A, 2), Add(B, 4), Forget(B), Hours(1)], &[Sweep, Add(B, 4)]),
     Workload { from_nothing: true, ..workload("creation", &[], &[Add(A, 2), Add(B, 2)]) },
