@@ -25,7 +25,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use plugcache::{Added, Config, Exec, NO_OPTIONS, Outputs, Sources, SourcesBuilder, Store, Toolchain};
 
-const USAGE: &str = "costs lookup|hit|held|read|path|packed|get|miss|open|add|add-file|add-packed|build|digest|size|memory COUNT DIRECTORY";
+const USAGE: &str = "costs lookup|hit|held|read|path|packed|get|miss|open|add|add-file|add-packed|build|digest|digest-fresh|size|memory COUNT DIRECTORY";
 
 /// What each opening finds in the segment.
 const ENTRIES: usize = 100;
@@ -87,6 +87,12 @@ fn main() -> anyhow::Result<()> {
             let files = source_files(&place)?;
             // The first one reads them, and is there for any count.
             repeat(count + 1, |_| Ok(of_files(&files).digest_with(&store).is_ok()))?;
+        }
+        "digest-fresh" => {
+            let files = source_files(&place)?;
+            // Leaves the memo that all others find.
+            of_files(&files).digest_with(&store)?;
+            repeat(count, |_| Ok(of_files(&files).digest_with(&open(&dir)?).is_ok()))?;
         }
         "add" => repeat(count, |number| add(&store, number + 1))?,
         "add-file" => repeat(count, |number| {

@@ -29,6 +29,7 @@ pub(crate) const OBJECTS: &str = "objects";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const INFLIGHT: &str = "inflight";
+pub(crate) const MEMO: &str = "memo";
 /// How many directories the objects are spread over.
 pub(crate) const SHARDS: u16 = 256;
 

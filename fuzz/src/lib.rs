@@ -7,6 +7,7 @@ mod acts;
 mod bytes;
 mod history;
 mod manifest;
+mod memo;
 mod model;
 mod store_dir;
 mod world;
@@ -14,19 +15,21 @@ mod world;
 pub use bytes::{config_text, depfile, elf, frame};
 pub use history::history;
 pub use manifest::{log_replay, segment};
+pub use memo::memo;
 pub use store_dir::store_dir;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// All of them, under the names of their directories in `seeds/`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("config_text", config_text),
     ("depfile", depfile),
     ("elf", elf),
     ("frame", frame),
     ("history", history),
     ("log_replay", log_replay),
+    ("memo", memo),
     ("segment", segment),
     ("store_dir", store_dir),
 ];

@@ -251,7 +251,7 @@ impl Config {
         self.build_wait_max
     }
 
-    /// Whether digests of unchanged source files are remembered. Default: yes.
+    /// Whether digests of unchanged source files and tools are remembered, in the store. Default: yes.
     pub fn memo(&self) -> bool {
         self.memo
     }
@@ -305,7 +305,7 @@ setters! {
     trust: Trust;
     /// How long to wait for another builder of the same thing before building it too.
     build_wait_max: Duration;
-    /// Whether digests of unchanged source files are remembered.
+    /// Whether digests of unchanged source files and tools are remembered, in the store.
     memo: bool;
     /// How long an entry may stay unused; `None`: as long as there is room.
     idle_max: Option<Duration>;

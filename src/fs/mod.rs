@@ -194,6 +194,20 @@ pub(crate) fn split_at_slash(path: &Path, at: usize) -> Option<(&Path, &Path)> {
     is_slash.then(|| (Path::new(path_of(&text[..at])), Path::new(path_of(&text[at + 1..]))))
 }
 
+/// What `Path::file_name` gives, found without going through the whole path.
+pub(crate) fn last_name(path: &Path) -> Option<&OsStr> {
+    #[cfg(unix)]
+    {
+        let bytes = bytes_of(path.as_os_str());
+        let start = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let name = &bytes[start..];
+        if !matches!(name, b"" | b"." | b"..") {
+            return Some(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name));
+        }
+    }
+    path.file_name()
+}
+
 /// Forwards a verb to the world it belongs to.
 macro_rules! forward {
     ($self:ident, $type:ident, $inner:ident => $call:expr) => {

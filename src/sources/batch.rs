@@ -120,11 +120,19 @@ fn made_absolute(given: PathBuf) -> Result<(PathBuf, Option<PathBuf>), (PathBuf,
 /// the file spares.
 fn is_absolute_and_plain(path: &Path) -> bool {
     let bytes = fs::bytes_of(path.as_os_str());
+    // No branch in it, so that many bytes are compared at a time.
+    let next_bytes = bytes.get(1..).unwrap_or_default();
+    let doubtful = bytes.iter().zip(next_bytes).fold(false, |doubtful, (byte, next)| {
+        doubtful | ((*byte == b'/') & ((*next == b'/') | (*next == b'.')))
+    });
+    cfg!(unix) && bytes.first() == Some(&b'/') && (!doubtful || has_plain_names(bytes))
+}
+
+/// Whether no name is empty, but for the last, and none is `.`: what has a slash or a dot behind a slash is asked.
+fn has_plain_names(bytes: &[u8]) -> bool {
     let mut names = bytes.split(|byte| *byte == b'/').skip(1).peekable();
     let is_plain = |(name, is_last): (&[u8], bool)| name != b"." && (!name.is_empty() || is_last);
-    cfg!(unix)
-        && bytes.first() == Some(&b'/')
-        && std::iter::from_fn(|| names.next().map(|name| (name, names.peek().is_none()))).all(is_plain)
+    std::iter::from_fn(|| names.next().map(|name| (name, names.peek().is_none()))).all(is_plain)
 }
 
 /// Answers all jobs.
@@ -232,8 +240,12 @@ fn hold_common_dir<'a>(
     let path = paths.next()?;
     let first = fs::bytes_of(path.as_os_str());
     let equal = paths.fold(first.len(), |equal, path| {
-        let pairs = first[..equal].iter().zip(fs::bytes_of(path.as_os_str()));
-        pairs.take_while(|(one, other)| one == other).count()
+        let bytes = fs::bytes_of(path.as_os_str());
+        // Mostly nothing is less equal than before: compared as a whole.
+        if bytes.starts_with(&first[..equal]) {
+            return equal;
+        }
+        first[..equal].iter().zip(bytes).take_while(|(one, other)| one == other).count()
     });
     let slash = first[..equal].iter().rposition(|byte| *byte == b'/')?;
     let (dir, _) = fs::split_at_slash(path, slash)?;

@@ -9,6 +9,8 @@ mod batch;
 mod builder;
 mod depfile;
 mod error;
+mod identity;
+mod kept;
 mod key;
 mod memo;
 mod program;
@@ -218,7 +220,7 @@ impl PartInner {
 
     /// The last component of a path as it was given is that of the absolute path, or names no file.
     fn name(&self) -> &OsStr {
-        let of_path = || self.path.as_deref().and_then(Path::file_name);
+        let of_path = || self.path.as_deref().and_then(fs::last_name);
         self.name.as_deref().or_else(of_path).unwrap_or_default()
     }
 

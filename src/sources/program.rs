@@ -4,16 +4,13 @@
 //! cannot be found out is an error and never a guess, because a key without its compiler runs old code.
 
 use super::{
-    batch::digest_one,
     error::{BadSource, BadSourceKind, ToolchainError},
+    identity,
+    memo::Memo,
     read, script,
     toolchain::plain_text,
 };
-use crate::{
-    digest::to_hex,
-    elf,
-    fs::{Fs, Kind},
-};
+use crate::fs::{Fs, Kind};
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -40,11 +37,11 @@ pub(super) struct Tool {
     pub(super) identity: String,
 }
 
-/// All files that do the work of `program`, in a fixed order.
-pub(super) fn identify(fs: &Fs, program: &OsStr) -> Result<Vec<Tool>, ToolchainError> {
+/// All files that do the work of `program`, in a fixed order; those that `memo` proves unchanged are not read.
+pub(super) fn identify(fs: &Fs, memo: Option<&Memo>, program: &OsStr) -> Result<Vec<Tool>, ToolchainError> {
     let path = find(fs, program)?;
     let role = plain_text(path.file_name().unwrap_or(program));
-    let mut walk = Walk { fs, tools: Vec::new() };
+    let mut walk = Walk { fs, memo, tools: Vec::new() };
     walk.program(&role, &path, 0)?;
     Ok(walk.tools)
 }
@@ -75,6 +72,7 @@ fn find(fs: &Fs, program: &OsStr) -> Result<PathBuf, ToolchainError> {
 
 pub(super) struct Walk<'a> {
     fs: &'a Fs,
+    memo: Option<&'a Memo>,
     tools: Vec<Tool>,
 }
 
@@ -98,10 +96,15 @@ impl Walk<'_> {
             let why = format!("{} passes the work on to a compiler of its choice", real.display());
             return Err(opaque(path, why));
         }
-        match script::parse(self.fs, &real)? {
-            script::Image::Script(script) => return self.script(role, &real, script?, depth),
-            script::Image::Unknown => return Err(opaque(path, "it is neither an ELF image nor a script")),
-            script::Image::Binary => (),
+        // What was identified as an image is still one.
+        if identity::known(self.fs, self.memo, &real).is_none() {
+            match script::parse(self.fs, &real)? {
+                script::Image::Script(script) => return self.script(role, &real, script?, depth),
+                script::Image::Unknown => {
+                    return Err(opaque(path, "it is neither an ELF image nor a script"));
+                }
+                script::Image::Binary => (),
+            }
         }
         if is_rustup(self.fs, path, &real) {
             return self.rust(role, path);
@@ -118,13 +121,7 @@ impl Walk<'_> {
     /// One file as it is: by its build id, or by its content.
     fn file(&mut self, role: &str, path: &Path) -> Result<(), ToolchainError> {
         let path = real_path(self.fs, path)?;
-        let unreadable = |error| bad(&path, read::why_not_opened(self.fs, &path, error));
-        let file = self.fs.open_source(&path).map_err(unreadable)?;
-        read::require_file(file.stat().map_err(unreadable)?.kind).map_err(|why| bad(&path, why))?;
-        let identity = match elf::build_id(&file).map_err(unreadable)? {
-            Some(id) => format!("build-id:{}", to_hex(&id)),
-            None => format!("blake3:{}", digest_one(self.fs, None, &path)?.digest),
-        };
+        let identity = identity::of_file(self.fs, self.memo, &path)?;
         self.tools.push(Tool { role: role.to_owned(), path, identity });
         Ok(())
     }
@@ -299,6 +296,6 @@ pub(super) fn opaque(program: &Path, why: impl Into<String>) -> ToolchainError {
     ToolchainError::Opaque { program: program.to_path_buf(), why: why.into() }
 }
 
-fn bad(path: &Path, why: BadSourceKind) -> BadSource {
+pub(super) fn bad(path: &Path, why: BadSourceKind) -> BadSource {
     BadSource { path: path.to_path_buf(), why }
 }

@@ -26,7 +26,7 @@ fn dir() -> tempfile::TempDir {
 }
 
 fn roles(program: impl AsRef<OsStr>) -> Vec<String> {
-    let tools = identify(&Fs::Os, program.as_ref()).unwrap();
+    let tools = identify(&Fs::Os, None, program.as_ref()).unwrap();
     tools.into_iter().map(|tool| tool.role).collect()
 }
 
@@ -42,7 +42,7 @@ fn why_opaque(path: &Path) -> String {
 
 #[test]
 fn a_c_compiler_is_its_driver_and_the_parts_that_do_the_work() {
-    let tools = identify(&Fs::Os, OsStr::new("cc")).unwrap();
+    let tools = identify(&Fs::Os, None, OsStr::new("cc")).unwrap();
     let roles: Vec<_> = tools.iter().map(|tool| tool.role.as_str()).collect();
     assert_eq!(roles[0], "cc");
     let is_gcc = roles.contains(&"cc/cc1");
@@ -67,7 +67,7 @@ fn a_program_is_the_same_toolchain_by_name_and_by_path() {
 
 #[test]
 fn rustc_is_the_compiler_of_the_sysroot_and_not_its_proxy() {
-    let tools = identify(&Fs::Os, OsStr::new("rustc")).unwrap();
+    let tools = identify(&Fs::Os, None, OsStr::new("rustc")).unwrap();
     let roles: Vec<_> = tools.iter().map(|tool| tool.role.as_str()).collect();
     assert_eq!(roles, ["rustc", "rustc/librustc_driver"]);
     assert!(tools.iter().all(|tool| tool.path.file_name().is_some_and(|name| name != "rustup")), "{tools:?}");

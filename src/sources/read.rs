@@ -62,13 +62,13 @@ impl Fingerprint {
         Self { device, inode, len, mtime, ctime, trusted }
     }
 
-    pub(super) fn is_trusted(&self) -> bool {
-        self.trusted
+    /// Of a file that a memo proves unchanged.
+    pub(super) fn trusted(stat: &Stat) -> Self {
+        Self::new(stat, true)
     }
 
-    /// Whether `stat` proves that the content is still the one that was digested.
-    pub(super) fn proves(&self, stat: &Stat) -> bool {
-        self.trusted && stat.kind == Kind::File && self.is_of(stat)
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     pub(super) fn is_of(&self, stat: &Stat) -> bool {
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
             if before.len >= LARGE_BYTES_MIN && share == Share::OneThread {
                 return Ok(None);
             }
-            let fingerprint = Fingerprint::new(&before, self.trusts(&file, &before));
+            let fingerprint = self.fingerprint(&file, &before);
             watch(Moment::BeforeContent);
             let digest =
                 digest_content(&file, before.len, &mut self.buf).map_err(BadSourceKind::Unreadable)?;
@@ -189,6 +189,11 @@ impl<'a> Reader<'a> {
             }
         }
         Err(BadSourceKind::Changing)
+    }
+
+    /// The state that an open file had.
+    pub(super) fn fingerprint(&mut self, file: &File, stat: &Stat) -> Fingerprint {
+        Fingerprint::new(stat, self.trusts(file, stat))
     }
 
     /// Whether no later change of the file can leave this state.

@@ -7,6 +7,7 @@ use super::{
     batch::{self, Digested},
     builder::shown,
     error::{SourcesError, ToolchainError},
+    memo::Memo,
     program::{self, Tool},
 };
 use crate::{
@@ -26,8 +27,9 @@ const HASH_PURPOSE: &str = "plugcache 2026-11-23 toolchain hash v1";
 /// What compiles: the identity of the files that do it, or whatever the host knows about its compiler.
 ///
 /// Guaranteed: another compiler binary is another toolchain, wherever it lies and whatever its times and its
-/// version text say. Nothing is cached between calls: each reads the files again (see
-/// [`of_program`](Self::of_program) for what that costs), so make one and use it for all plugins.
+/// version text say. Each call reads the files again (see [`of_program`](Self::of_program) for what that costs), so
+/// make one and use it for all plugins; with a store at hand, [`of_program_with`](Self::of_program_with) and
+/// [`of_files_with`](Self::of_files_with) leave unread what has not changed.
 ///
 /// Not in it, and to be added with [`and`](Self::and), [`SourcesBuilder::env`](crate::SourcesBuilder::env) or
 /// [`SourcesBuilder::context`](crate::SourcesBuilder::context) where they matter:
@@ -66,7 +68,16 @@ impl Toolchain {
     /// (ccache, sccache, distcc) or a wrapper whose work is done by files that cannot be seen; name the compiler
     /// behind it, or say what matters with [`of_files`](Self::of_files) and [`of_value`](Self::of_value).
     pub fn of_program(program: impl AsRef<OsStr>) -> Result<Toolchain, ToolchainError> {
-        Ok(Self::of_tools(program::identify(&Fs::Os, program.as_ref())?))
+        Self::of_program_in(&Fs::Os, None, program.as_ref())
+    }
+
+    /// As [`of_program`](Self::of_program), with tools that `memo` proves unchanged left unread.
+    pub(crate) fn of_program_in(
+        world: &Fs,
+        memo: Option<&Memo>,
+        program: &OsStr,
+    ) -> Result<Toolchain, ToolchainError> {
+        Ok(Self::of_tools(program::identify(world, memo, program)?))
     }
 
     /// Identifies files by their content, whatever they are; their order and their names count, their
@@ -75,8 +86,18 @@ impl Toolchain {
         name: &str,
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Toolchain, SourcesError> {
+        Self::of_files_in(&Fs::Os, None, name, paths)
+    }
+
+    /// As [`of_files`](Self::of_files), with files that `memo` proves unchanged left unread.
+    pub(crate) fn of_files_in<P: AsRef<Path>>(
+        world: &Fs,
+        memo: Option<&Memo>,
+        name: &str,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Toolchain, SourcesError> {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned());
-        let digested = batch::digest_all(&Fs::Os, None, paths)?;
+        let digested = batch::digest_all(world, memo, paths)?;
         let tools = digested.map(|Digested { path, reading }| Tool {
             role: format!("{name}/{}", plain_text(path.file_name().unwrap_or_default())),
             path,

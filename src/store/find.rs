@@ -24,7 +24,7 @@ use crate::{
     manifest::NoView,
     objects::{Lease, Unopened, Verified},
     planted::{self, Bug},
-    sources::{self, Sources, SourcesBuilder, SourcesError},
+    sources::{self, Sources},
     sync::{Arc, OnceLock},
 };
 
@@ -94,7 +94,8 @@ impl Store {
     /// first; another executable's only with `try_old_cache_with_new_exec`.
     ///
     /// Five system calls on a hit (per output beyond the first four more, per discovered input one), and no
-    /// write, except one record per entry and day that it was used.
+    /// write, except one record per entry and day that it was used, and the memo, now and then, where discovered
+    /// inputs had to be read.
     pub fn find(&self, sources: &Sources) -> Option<Artifact> {
         self.0.find(sources, &[]).ok()
     }
@@ -177,7 +178,11 @@ impl Inner {
     ) -> Result<Artifact, Miss> {
         let spilled = self.spilled_details(root, &put)?;
         if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
-            self.check_discovered(details, sources, inputs)?;
+            let checked = self.check_discovered(details, sources, inputs);
+            if !details.discovered.is_empty() {
+                self.keep_memo(root);
+            }
+            checked?;
         }
         // Proved anew by its state alone, unless every use is to be hashed.
         if let Some(artifact) = self.live.get(put.put_id).filter(|_| self.config.verify() != Verify::Always) {
@@ -364,12 +369,5 @@ impl Inner {
         let touch = Touch { put_id: put.put_id, day: today, stamps };
         // The hit does not depend on it.
         let _ = root.manifest.append(&Record::Touch(touch));
-    }
-}
-
-impl SourcesBuilder {
-    /// As [`digest`](SourcesBuilder::digest), leaving unread what `store` knows to be unchanged.
-    pub fn digest_with(self, store: &Store) -> Result<Sources, SourcesError> {
-        self.digest_in(&store.0.fs, store.0.memo())
     }
 }

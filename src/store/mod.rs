@@ -8,6 +8,7 @@
 //! build.rs      a build in progress; scratch.rs where it works, inputs.rs what it read
 //! outputs.rs    what an add is given
 //! artifact.rs   what is handed out, and the lease behind it; output.rs one file of it; live.rs what is shared
+//! remember.rs   digests of sources and tools, through the memo of unchanged files
 //! report.rs     entries, statistics, status
 //! repair.rs     scrub, rebuild
 //! ```
@@ -21,6 +22,7 @@ mod inputs;
 mod live;
 mod output;
 mod outputs;
+mod remember;
 mod repair;
 mod report;
 mod root;
@@ -416,10 +418,6 @@ impl Inner {
         // Where it cannot be done now, the next add tries again.
         let evicted = self.drop_where(DropReason::MaxFiles, all);
         self.counters.evicted(evicted.unwrap_or(0));
-    }
-
-    fn memo(&self) -> Option<&Memo> {
-        self.config.memo().then_some(&self.memo)
     }
 }
 

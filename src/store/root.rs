@@ -30,6 +30,8 @@ pub(super) struct Root {
     pub(super) access: Access,
     pub(super) objects: Objects,
     pub(super) manifest: Manifest,
+    /// `None`: the boot is not known.
+    pub(super) boot: Option<[u8; 16]>,
     is_tree_durable: AtomicBool,
     /// A sync of the directories, or of the whole file system, has failed: a later one may succeed without what
     /// that one has lost, so this handle calls nothing durable any more that rests on it.
@@ -83,7 +85,7 @@ impl Root {
         let boot = config.boot_id().or_else(|| fs.boot_id());
         let objects = Objects::new(fs, dir.clone(), access, config.durability(), boot);
         let (is_tree_durable, has_lost) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Root { path, dir, access, objects, manifest, is_tree_durable, has_lost }))
+        Ok(Arc::new(Root { path, dir, access, objects, manifest, boot, is_tree_durable, has_lost }))
     }
 
     /// Makes durable what every entry rests on: the names of the directories from `/` to the shards. A handle
@@ -169,11 +171,11 @@ const SEARCHED_BY_OTHERS: u32 = 0o011;
 /// In a `v1` that others may enter, every directory and every file of the manifest must be as closed to their
 /// writing as `v1` itself. As the store makes it, nobody else comes that far, and this is not asked.
 fn judge_below(user: u32, trust: Trust, v1_path: &Path, v1: &Dir) -> Result<(), OpenError> {
-    let dirs = [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING].map(PathBuf::from);
+    let own = [layout::OBJECTS, layout::QUARANTINE, layout::INFLIGHT, layout::STAGING, layout::MEMO];
     let shards = (0..layout::SHARDS).map(|first| layout::shard(first as u8));
     let listed = v1.list().unwrap_or_default();
     let manifest = listed.iter().filter_map(|name| ManifestName::parse(name)).map(ManifestName::path);
-    for name in dirs.into_iter().chain(shards).chain(manifest) {
+    for name in own.map(PathBuf::from).into_iter().chain(shards).chain(manifest) {
         match v1.stat(&name) {
             Ok(stat) if matches!(stat.kind, Kind::Dir | Kind::File) => {
                 judge_one(user, trust, &v1_path.join(name), &stat, false)?;

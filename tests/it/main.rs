@@ -27,6 +27,7 @@ mod host;
 mod inputs;
 mod keys;
 mod many_writers;
+mod memo;
 mod packed;
 mod rebuild;
 mod scenarios;

@@ -15,6 +15,7 @@
 //! turns       directed interleavings
 //! listings    looks at a manifest that others overtake
 //! pins        the counts below which a run is red
+//! memo        digests of unchanged files, written into the store
 //! rules       one directed test for each rule of the protocols
 //! ```
 //!
@@ -26,6 +27,7 @@ mod histories;
 mod kills;
 mod listings;
 mod meetings;
+mod memo;
 mod model;
 mod pins;
 mod rules;
