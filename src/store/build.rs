@@ -121,6 +121,16 @@ impl Build {
         path
     }
 
+    /// Declares an output that the build leaves at `path`, a place of the caller's choice, absolute or below the
+    /// working directory: for compilers that write where they are told. It is copied into the store and stays
+    /// the caller's. Where nothing is stored it is the artifact's own path: keep it as long as the artifact.
+    pub fn output_at(&mut self, name: impl AsRef<OsStr>, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        // Fails only for an empty path or without a working directory: then the path itself names nothing.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.declare(name.as_ref(), Made::File(path));
+    }
+
     fn declare(&mut self, name: &OsStr, made: Made) {
         match self.outputs.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = made,

@@ -2,14 +2,14 @@
 //! plugin twice takes.
 #![expect(unsafe_code, reason = "a plugin is code in another language behind a C interface")]
 
-use crate::common::{Child, Compiler, Place, config, labels, say, set_dir_modes};
+use crate::common::{Child, Compiler, Place, config, labels, named, say, set_dir_modes};
 use libloading::Library;
 use plugcache::{
     Artifact, BadSourceKind, Build, How, LoadFailed, LoadOrBuildError, Sources, SourcesError, Store,
     Toolchain,
 };
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
@@ -286,4 +286,25 @@ fn rule_7_byte_identical_artifacts_of_two_sources_share_one_object_and_so_one_in
     assert_eq!(trace(&place), "7\n");
     assert_eq!(open_fresh(&second).unwrap(), 7);
     assert_eq!(trace(&place), "7\n7\n");
+}
+
+#[test]
+fn an_output_that_was_built_elsewhere_is_copied_and_stays_the_callers() {
+    let place = Place::new();
+    let beside = place.path("plugin.so");
+    let build_beside = |build: &mut Build| {
+        fs::write(&beside, "made beside")?;
+        build.output_at("plugin.so", &beside);
+        io::Result::Ok(())
+    };
+    let got = place.store().get_or_build(&named("source"), build_beside).unwrap();
+    assert_eq!((got.how, got.artifact.path() == beside), (How::Built, false));
+    fs::write(&beside, "edited").unwrap();
+    let hit = place.store().find(&named("source")).unwrap();
+    assert_eq!(hit.primary().read().unwrap(), b"made beside");
+
+    let uncached = Store::disabled("none").get_or_build(&named("source"), build_beside).unwrap();
+    assert_eq!(uncached.artifact.path(), beside);
+    drop(uncached);
+    assert_eq!(fs::read_to_string(&beside).unwrap(), "made beside");
 }
