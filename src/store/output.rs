@@ -230,7 +230,8 @@ impl<'a> Output<'a> {
     pub fn copy_to(&self, to: &Path) -> io::Result<()> {
         let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
         let mut copy = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-        io::copy(&mut self.file()?, &mut copy)?;
+        // From file to file: the kernel copies, and shares the blocks where it can.
+        io::copy(&mut self.file()?, copy.as_file_mut())?;
         if copy.as_file().metadata()?.len() != self.output.len {
             return Err(io::Error::other(Damaged { digest: self.output.digest }));
         }
