@@ -166,9 +166,23 @@ impl Sources {
         self.0.parts.iter().map(PartInner::as_part)
     }
 
+    /// What the toolchain is made of, in its order: what each file or value does, and what identifies it.
+    pub fn toolchain(&self) -> impl ExactSizeIterator<Item = (&str, ContextValue<'_>)> {
+        self.pairs(FieldTag::Toolchain)
+    }
+
+    /// The options of the compiler, in their order.
+    pub fn options(&self) -> impl ExactSizeIterator<Item = ContextValue<'_>> {
+        self.pairs(FieldTag::Option).map(|(_, value)| value)
+    }
+
     /// The context pairs, in their order.
     pub fn context(&self) -> impl ExactSizeIterator<Item = (&str, ContextValue<'_>)> {
-        let pairs = self.0.fields.iter().filter(|field| field.tag == FieldTag::Context);
+        self.pairs(FieldTag::Context)
+    }
+
+    fn pairs(&self, tag: FieldTag) -> impl ExactSizeIterator<Item = (&str, ContextValue<'_>)> {
+        let pairs = self.0.fields.iter().filter(|field| field.tag == tag);
         let pairs: Vec<_> = pairs.map(|field| (field.name.as_str(), context_value(&field.value))).collect();
         pairs.into_iter()
     }

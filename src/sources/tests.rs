@@ -389,3 +389,12 @@ proptest! {
         prop_assert_eq!(one == two, digest(&one) == digest(&two));
     }
 }
+
+#[test]
+fn toolchain_and_options_are_recorded_in_their_order() {
+    let toolchain = Toolchain::of_value("a", "1").and(Toolchain::of_value("b", "2"));
+    let sources = Sources::new("k", &toolchain, ["-O2", "-g"]).digest().unwrap();
+    let (one, two) = (ContextValue::Shown(b"1"), ContextValue::Shown(b"2"));
+    assert!(sources.toolchain().eq([("a", one), ("b", two)]));
+    assert!(sources.options().eq([ContextValue::Shown(b"-O2"), ContextValue::Shown(b"-g")]));
+}

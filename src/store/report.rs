@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -106,6 +107,15 @@ impl Entry {
     pub fn sources(&self) -> Option<Sources> {
         let recipe: &Recipe = &self.0.details.as_ref()?.recipe;
         Some(Sources::from_recipe(recipe.clone(), self.0.label.clone()))
+    }
+
+    /// What its build reported to have read beside the sources: where, and what it held then. Empty also where it
+    /// was too long for the entry's frame.
+    pub fn inputs(&self) -> Vec<(PathBuf, ObjectDigest)> {
+        let discovered = self.0.details.iter().flat_map(|details| &details.discovered);
+        discovered
+            .map(|input| (fs::text_of(&input.path).into(), ObjectDigest::from_bytes(input.digest)))
+            .collect()
     }
 }
 
