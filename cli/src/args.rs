@@ -1,0 +1,249 @@
+//! The command line: what may be written, and what the help says about it.
+
+use crate::out::human;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+/// The first line of the help, of the man page and of README.md's section.
+pub(crate) const EXAMPLE: &str =
+    "plugcache run -o plugin.so -s plugin.c -- cc -shared -fPIC -o plugin.so plugin.c";
+
+/// Below the help and in the man page.
+const AFTER: &str = "\
+The store is that of --store, else of PLUGCACHE_DIR, else in the user's cache directory.
+PLUGCACHE_DISABLE=1 makes `run` run its command and nothing else.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 miss, 4 damage found, 5 busy or timed out.
+`run` ends with its command's own code; 125 if plugcache itself failed or a required hit is
+missing, 126 if the command cannot be started, 127 if there is none, 128 + n for signal n.";
+
+/// Compiles nothing twice: wraps a compiler, and looks into stores of compiled plugins.
+#[derive(Parser)]
+#[command(name = "plugcache", version, before_help = EXAMPLE, after_help = AFTER, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Directory of the store [default: PLUGCACHE_DIR, else in the user's cache directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) store: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    Run(RunArgs),
+    Put(PutArgs),
+    Path(PathArgs),
+    Get(GetArgs),
+    Key(KeyVerbArgs),
+    /// Lists the entries of the store
+    Ls(Json),
+    Show(ShowArgs),
+    /// What the store holds and what it was good for
+    Stats(PageArgs),
+    /// What fills the store, by label
+    Du(PageArgs),
+    Forget(ForgetArgs),
+    /// Drops all entries; what is in use stays usable
+    Clear(Json),
+    /// Looks for what keeps a store from working, and says what to do
+    Doctor(Json),
+    /// Prints the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page (roff)
+    Man,
+}
+
+#[derive(Args)]
+pub(crate) struct Json {
+    /// Print JSON, as docs/json.md describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is in the key, but for the command.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// A source file; the order counts, and so do their names and contents, not their directories
+    #[arg(short, long = "source", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Whatever else the result depends on
+    #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
+    pub(crate) context: Vec<(String, String)>,
+    /// An environment variable that the result depends on
+    #[arg(short, long, value_name = "ENVVAR", value_parser = variable)]
+    pub(crate) env: Vec<String>,
+    /// Record the values of these variables as they are, not only their digests
+    #[arg(long)]
+    pub(crate) show_env: bool,
+    /// A program that does the work, identified by content [default: COMMAND's]
+    #[arg(long = "tool", value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    pub(crate) tools: Vec<PathBuf>,
+    /// The working directory is a part of the key
+    #[arg(long)]
+    pub(crate) key_cwd: bool,
+    /// What the result is made for, such as a version of a plugin interface
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) exec_id: Option<String>,
+    /// What people call it; no part of the key [default: the first source]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Option<String>,
+}
+
+/// Runs a command, unless what it makes is in the store
+///
+/// The key is the sources in order, the command line, the named environment variables and the contents of the tools.
+/// On a hit the outputs are put in their places and nothing is printed; on a miss the command runs, and if it succeeds
+/// its outputs are stored. Many at once with the same key run it once.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// A file that the command makes
+    #[arg(short, long = "output", value_name = "FILE", required = true, value_parser = output, value_hint = ValueHint::FilePath)]
+    pub(crate) outputs: Vec<PathBuf>,
+    /// A depfile that the command writes (`cc -MD`): what it names must be unchanged for the next hit
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) depfile: Option<PathBuf>,
+    /// Run the command even on a hit, and replace what is stored
+    #[arg(long, group = "how")]
+    pub(crate) refresh: bool,
+    /// Do not run the command: a miss is an error (125)
+    #[arg(long, group = "how")]
+    pub(crate) require_hit: bool,
+    /// Only run the command
+    #[arg(long, group = "how")]
+    pub(crate) no_store: bool,
+    /// Store what it prints on both streams too, and print it again on a hit
+    #[arg(long)]
+    pub(crate) capture: bool,
+    /// Say on standard error: hit or miss, and why
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The command that makes the outputs
+    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The command whose key is meant.
+#[derive(Args)]
+pub(crate) struct OfCommand {
+    /// The command of `run` whose key is meant
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Stores files that were made elsewhere
+#[derive(Args)]
+pub(crate) struct PutArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: Json,
+    /// The files to store; the first one is what `path` and `get` give
+    #[arg(required = true, value_name = "ARTIFACT", value_parser = output, value_hint = ValueHint::FilePath)]
+    pub(crate) artifacts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: OfCommand,
+}
+
+/// How long to wait for somebody else who is building it.
+#[derive(Args)]
+pub(crate) struct Wait {
+    /// Wait this long for somebody else who is making it just now [default: not at all]
+    #[arg(long, value_name = "TIME", value_parser = human::parse_span)]
+    pub(crate) wait: Option<Duration>,
+}
+
+/// Prints where the stored file lies
+#[derive(Args)]
+pub(crate) struct PathArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    /// All files of the entry, not only the first one
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+    #[command(flatten)]
+    pub(crate) of: OfCommand,
+}
+
+/// Copies stored files to where they are wanted
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    /// Where the next file of the entry goes, in the order in which they were stored
+    #[arg(short, long = "output", value_name = "FILE", required = true, value_parser = output, value_hint = ValueHint::FilePath)]
+    pub(crate) outputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+    #[command(flatten)]
+    pub(crate) of: OfCommand,
+}
+
+/// Prints the source digest
+#[derive(Args)]
+pub(crate) struct KeyVerbArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: Json,
+    #[command(flatten)]
+    pub(crate) of: OfCommand,
+}
+
+/// Shows all that is recorded with an entry
+#[derive(Args)]
+pub(crate) struct ShowArgs {
+    /// Its key, or enough of the beginning of it
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Drops entries
+#[derive(Args)]
+pub(crate) struct ForgetArgs {
+    /// Their keys, or enough of the beginning of each
+    #[arg(required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args)]
+pub(crate) struct PageArgs {
+    #[command(flatten)]
+    pub(crate) json: Json,
+    /// Write a page for a browser to this file instead; it needs no network
+    #[arg(long, value_name = "FILE", conflicts_with = "json", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (label, value) =
+        text.split_once('=').filter(|(label, _)| !label.is_empty()).ok_or("write LABEL=VALUE")?;
+    Ok((label.into(), value.into()))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.contains('=') {
+        Err("this is no variable's name".into())
+    } else {
+        Ok(name.into())
+    }
+}
+
+/// A path that can be a file's. Those that cannot are names of what `run --capture` stores.
+fn output(path: &str) -> Result<PathBuf, String> {
+    let is_file = PathBuf::from(path).file_name().is_some() && !path.ends_with('/');
+    if is_file { Ok(path.into()) } else { Err("this is no file's name".into()) }
+}

@@ -1,0 +1,27 @@
+//! Progress on standard error, for people who wait at a terminal; nothing elsewhere.
+
+use indicatif::ProgressBar;
+use std::time::Duration;
+
+/// Less than this is stored before anybody could read of it.
+const LARGE: u64 = 64 << 20;
+
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// For a task over so many bytes that says nothing while it is at it.
+    pub(crate) fn of_bytes(doing: &'static str, bytes: u64) -> Progress {
+        if bytes < LARGE {
+            return Progress(ProgressBar::hidden());
+        }
+        // Draws nothing where standard error is no terminal.
+        let bar =
+            ProgressBar::new_spinner().with_message(format!("{doing} {}", crate::out::human::size(bytes)));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Progress(bar)
+    }
+
+    pub(crate) fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,11 @@
+//! The verbs, one file each or for a few that belong together.
+
+pub(crate) mod doctor;
+pub(crate) mod drop;
+pub(crate) mod du;
+pub(crate) mod find;
+pub(crate) mod ls;
+pub(crate) mod put;
+pub(crate) mod run;
+pub(crate) mod stats;
+pub(crate) mod texts;
