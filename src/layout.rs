@@ -5,7 +5,7 @@
 //!   v1/                  everything of this format
 //!     objects/00 .. ff/  <62 hex digits>: one immutable object each
 //!     staging/           objects (<32 hex>) and builds (<32 hex>.d) in progress
-//!     quarantine/        damaged objects, <32 hex>
+//!     quarantine/        damaged objects, <32 hex>: the first 16 are those of the object
 //!     inflight/          one lock file per build in progress, <64 hex>
 //!     log.<n>            the growing end of the manifest
 //!     seg.<a>-<b>        the body of the manifest: replaces logs a to b
@@ -20,6 +20,14 @@ use crate::digest::{ObjectDigest, from_hex, push_hex, to_hex};
 
 /// The directory of this format's major version, below the root.
 pub(crate) const MAJOR: &str = "v1";
+
+/// The number of another format's major version, from the name of its directory beside [`MAJOR`].
+pub(crate) fn other_major(name: &OsStr) -> Option<u32> {
+    let name = name.to_str().filter(|name| *name != MAJOR)?;
+    let number = name.strip_prefix('v').and_then(number_of)?;
+    u32::try_from(number).ok()
+}
+
 /// Marks the root as a cache for backup programs (bford.info/cachedir), below the root.
 pub(crate) const TAG: &str = "CACHEDIR.TAG";
 /// What the tag holds.
@@ -33,7 +41,7 @@ pub(crate) const MEMO: &str = "memo";
 /// How many directories the objects are spread over.
 pub(crate) const SHARDS: u16 = 256;
 
-/// Random part of the names of staged, quarantined and scratch files.
+/// The names of staged and scratch files: random.
 pub(crate) type Token = [u8; 16];
 
 pub(crate) fn shard(first: u8) -> PathBuf {
@@ -60,8 +68,15 @@ pub(crate) fn scratch(token: Token) -> PathBuf {
     format!("{STAGING}/{}.d", to_hex(&token)).into()
 }
 
-pub(crate) fn quarantined(token: Token) -> PathBuf {
-    format!("{QUARANTINE}/{}", to_hex(&token)).into()
+/// The first 16 digits are those of the object, so that people and `explain` find it again.
+pub(crate) fn quarantined(digest: &ObjectDigest, token: [u8; 8]) -> PathBuf {
+    format!("{QUARANTINE}/{}{}", to_hex(&digest.as_bytes()[..8]), to_hex(&token)).into()
+}
+
+/// Whether a name found in the quarantine is that of what once was this object.
+pub(crate) fn is_quarantined_as(digest: &ObjectDigest, name: &OsStr) -> bool {
+    let found = name.to_str().and_then(from_hex::<16>);
+    found.is_some_and(|found| found[..8] == digest.as_bytes()[..8])
 }
 
 /// Whether a name found in the quarantine is one of ours.

@@ -117,7 +117,7 @@ mod sync;
 
 pub use config::{Config, ConfigBuilder, Durability, Exec, Mode, NoCacheDir, Trust, Verify};
 pub use digest::{ObjectDigest, ParseDigestError, SourceDigest};
-pub use error::{BuildError, Damaged, LoadFailed, LoadOrBuildError, NoOutput, OpenError, Skip, StoreError};
+pub use error::{Damaged, LoadFailed, NoOutput, OpenError, Skip, StoreError};
 pub use manifest::{ManifestDamage, ManifestFault};
 pub use scrub::{Cursor, ScrubObjects, ScrubOptions, ScrubProgress, ScrubReport};
 pub use sources::{
@@ -125,8 +125,9 @@ pub use sources::{
     Toolchain, ToolchainError,
 };
 pub use store::{
-    Added, Artifact, Build, Busy, Claim, Entry, EntryOutput, Got, How, Loaded, Map, Output, Outputs,
-    RebuildReport, Sealed, Stats, Status, Store,
+    Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Difference, DroppedBy,
+    Entry, EntryOutput, Event, Explanation, Got, How, LoadOrBuildError, Loaded, Map, Miss, Misses, Output,
+    Outputs, RebuildReport, Recorded, Sealed, Skips, Stats, Status, Store, SweepOptions, SweepReport, Why,
 };
 
 /// Compiles the example of the README.

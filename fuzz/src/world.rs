@@ -136,6 +136,7 @@ pub(crate) fn examine(disk: &Disk, trust: Trust, must_work: bool) {
             assert!(!must_work, "{why:?}");
             assert!(!why.to_string().is_empty());
         }
+        Added::Compared(_) => unreachable!("no handle here compares"),
     }
     // Where the hash index is damaged, a compaction brings back what was a miss: more may be found than before.
     let holds = |store: &Store, when: &str| {

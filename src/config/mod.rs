@@ -85,6 +85,10 @@ pub enum Mode {
     RequireHit,
     /// Builds everything anew and replaces what is stored.
     Refresh,
+    /// Builds everything anew, replaces nothing, and says what differs from what is stored
+    /// ([`How::Compared`](crate::How::Compared), [`Added::Compared`](crate::Added::Compared)): finds builds that do not
+    /// give the same twice. What is not stored yet is stored.
+    Compare,
     /// Neither reads nor writes: every build runs, and its artifact is handed out unstored.
     Off,
 }

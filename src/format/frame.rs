@@ -42,13 +42,13 @@ pub(crate) enum Kind {
     Drop = 4,
     Seal = 5,
     Footer = 6,
+    Count = 7,
 }
 
 impl Kind {
     pub(crate) fn of(number: u8) -> Option<Self> {
-        [Kind::Header, Kind::Put, Kind::Touch, Kind::Drop, Kind::Seal, Kind::Footer]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
+        let known = [Kind::Header, Kind::Put, Kind::Touch, Kind::Drop, Kind::Seal, Kind::Footer, Kind::Count];
+        known.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

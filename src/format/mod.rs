@@ -2,6 +2,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod memo;
+pub(crate) mod past;
 pub(crate) mod record;
 pub(crate) mod salvage;
 pub(crate) mod skim;

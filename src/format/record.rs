@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub(crate) use super::past::{Count, DropNote, DropReason, DropRule, Dropped, KeyStart};
 use super::{
     frame::{self, Frame, Kind, TooLong},
     skim::{self, Skimmed},
@@ -162,27 +163,6 @@ pub(crate) struct Touch {
     pub(crate) stamps: Vec<Stamp>,
 }
 
-/// An entry is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Dropped {
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) put_id: PutId,
-    pub(crate) reason: DropReason,
-}
-
-/// Why an entry went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum DropReason {
-    /// The host forgot it.
-    Forgotten,
-    /// The host said that it does not load, for this reason.
-    Rejected(String),
-    /// `max_files` was reached.
-    MaxFiles,
-    /// `max_bytes` was reached.
-    MaxBytes,
-}
-
 /// The last frame of a segment: where things are, and what they must hash to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Footer {
@@ -221,6 +201,7 @@ pub(crate) enum Record {
     Drop(Dropped),
     Seal,
     Footer(Footer),
+    Count(Count),
 }
 
 /// What a frame says, as far as a reader of a log must know it at once.
@@ -245,6 +226,7 @@ impl Record {
             Record::Drop(_) => Kind::Drop,
             Record::Seal => Kind::Seal,
             Record::Footer(_) => Kind::Footer,
+            Record::Count(_) => Kind::Count,
         }
     }
 
@@ -257,6 +239,7 @@ impl Record {
             Record::Drop(dropped) => bytes_of(dropped),
             Record::Seal => Vec::new(),
             Record::Footer(footer) => bytes_of(footer),
+            Record::Count(count) => bytes_of(count),
         };
         frame::encode(self.kind(), &payload, seed)
     }
@@ -280,6 +263,7 @@ impl Record {
             Kind::Drop => value_of(frame.payload).map(Record::Drop),
             Kind::Seal => frame.payload.is_empty().then_some(Record::Seal).ok_or(Unknown),
             Kind::Footer => value_of(frame.payload).map(Record::Footer),
+            Kind::Count => value_of(frame.payload).map(Record::Count),
         }
     }
 }
@@ -393,6 +377,14 @@ pub(crate) mod tests {
         }
     }
 
+    fn key() -> KeyStart {
+        KeyStart::of(&[5; 32], &[6; 32])
+    }
+
+    pub(crate) fn dropped(put_id: PutId, reason: DropReason) -> Record {
+        Record::Drop(Dropped { put_id, key: key(), when_ms: 1_700_000_000_000, reason })
+    }
+
     fn all() -> Vec<Record> {
         let header = Header { file: FileKind::Log, seed: 11, compat: 1, ro_compat: 2, incompat: 4 };
         let footer = Footer {
@@ -410,10 +402,15 @@ pub(crate) mod tests {
             Record::Header(header),
             Record::Put(Box::new(put(3))),
             Record::Touch(Touch { put_id: 7, day: 20_001, stamps: vec![[1; 16], [2; 16]] }),
-            Record::Drop(Dropped { put_id: 7, reason: DropReason::MaxBytes }),
-            Record::Drop(Dropped { put_id: 8, reason: DropReason::Rejected("it does not load".into()) }),
+            dropped(7, DropReason::MaxBytes),
+            dropped(8, DropReason::Rejected("it does not load".into())),
             Record::Seal,
             Record::Footer(footer),
+            Record::Count(Count {
+                upto: 3,
+                counts: vec![(0, 7), (200, u64::MAX)],
+                dropped: vec![DropNote { key: key(), when_ms: 9, rule: DropRule::Idle }],
+            }),
         ]
     }
 

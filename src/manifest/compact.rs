@@ -84,6 +84,10 @@ impl Manifest {
         if inputs.is_partly_unknown() || inputs.current.is_some() {
             return Ok(Compacted::Not);
         }
+        // Before the logs go, and saying for which of them it stands.
+        if let Some(sum) = inputs.table.past.summed_up(next - 1) {
+            let _ = self.append_unread(&state.view, sum);
+        }
         let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer.first);
         let name = ManifestName::Segment { first, last: next - 1 };
         let puts = in_order_of_use(early.unwrap_or(entries));

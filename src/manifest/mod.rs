@@ -6,7 +6,7 @@
 //! ```text
 //! v1/log.<n>        log.rs       frames, appended, read back
 //! v1/seg.<a>-<b>    segment.rs   frames, hash index, retention column
-//!                   table.rs     what the logs say, in memory
+//!                   table.rs     what the logs say, in memory; past.rs what they count and remember
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment
 //!                   check.rs     every byte of it looked at
@@ -16,6 +16,7 @@
 mod check;
 mod compact;
 mod log;
+mod past;
 mod rebuild;
 mod segment;
 mod table;
@@ -24,7 +25,7 @@ mod view;
 use std::io;
 
 pub use self::check::{ManifestDamage, ManifestFault};
-pub(crate) use self::{compact::Compacted, rebuild::Rebuilt, view::NoView};
+pub(crate) use self::{compact::Compacted, past::Counts, rebuild::Rebuilt, view::NoView};
 use self::{
     log::{Appended, Log, Read},
     view::View,
@@ -34,7 +35,7 @@ use crate::{
     error::{Skip, Trouble},
     format::{
         frame::HEADER_SEED,
-        record::{FileKind, Header, Put, Record},
+        record::{Count, DropNote, FileKind, Header, KeyStart, Put, Record},
     },
     fs::{self, Access, Dir, Fs, Lock},
     layout::{self, ManifestName},
@@ -203,9 +204,54 @@ impl Manifest {
         self.state().view.entries()
     }
 
+    /// Entries that are worth comparing a description with, `2 * max` at most: those with this list of source
+    /// names first, then the newest; in no order.
+    pub(crate) fn alike(&self, names: u64, max: usize) -> Vec<Arc<Put>> {
+        self.state().view.alike(names, max)
+    }
+
+    /// When and why the last entry of this key was dropped, as far back as is remembered. No system call.
+    pub(crate) fn dropped(&self, source: &[u8; 32], exec: &[u8; 32]) -> Option<DropNote> {
+        self.state().view.table.past.of_key(&KeyStart::of(source, exec))
+    }
+
+    /// What all handles have counted, as last read.
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().view.table.past.sums()
+    }
+
+    /// Appends what a handle has counted, if that can be done by one write: it is not read back, for losing it
+    /// costs only the knowledge.
+    pub(crate) fn count(&self, counts: &Counts) -> Result<Grown, Refused> {
+        let mut state = self.state();
+        self.refresh_state(&mut state)?;
+        let record =
+            Count { counts: counts.iter().map(|(what, n)| (*what, *n)).collect(), ..Count::default() };
+        self.append_unread(&state.view, record)
+    }
+
+    /// By one write to the open log, where it is the last one.
+    fn append_unread(&self, view: &View, record: Count) -> Result<Grown, Refused> {
+        let Some(log) = view.current.as_ref().filter(|log| Some(log.number) == view.highest_log()) else {
+            return Ok(Grown::No);
+        };
+        log.append(&Record::Count(record))?;
+        Ok(self.grown(log.known_end()))
+    }
+
+    fn grown(&self, len: u64) -> Grown {
+        let enough = self.fs.size("LOG_BYTES_COMPACT", LOG_BYTES_COMPACT);
+        if len >= enough { Grown::Yes } else { Grown::No }
+    }
+
     /// At least as many entries and bytes as there are.
     pub(crate) fn at_most(&self) -> (u64, u64) {
         self.state().view.at_most()
+    }
+
+    /// Whether files lie there that the next compaction would remove and nobody reads: what a killed one left.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.state().view.has_leftovers()
     }
 
     /// Whether a later version wrote parts of this: then nothing may be compacted, evicted or swept.
@@ -224,8 +270,7 @@ impl Manifest {
             }
             if self.append_once(&mut state, record)? {
                 let len = state.view.current.as_ref().map_or(0, Log::known_end);
-                let enough = self.fs.size("LOG_BYTES_COMPACT", LOG_BYTES_COMPACT);
-                return Ok(if len >= enough { Grown::Yes } else { Grown::No });
+                return Ok(self.grown(len));
             }
         }
         Err(Refused::Busy)

@@ -8,9 +8,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
+use super::past::Past;
 use crate::{
     format::{
-        record::{Dropped, Put, PutId, Record, Said, Touch},
+        record::{Put, PutId, Record, Said, Touch},
         skim::Skimmed,
     },
     planted::{self, Bug},
@@ -32,6 +33,8 @@ pub(super) struct Table {
     /// Sum of the lengths of the outputs of all live entries.
     bytes: u128,
     next_order: u64,
+    /// What was counted and dropped.
+    pub(super) past: Past,
 }
 
 /// One PUT of the logs.
@@ -73,7 +76,11 @@ impl Table {
         match said {
             Said::Put(put) if put.is_sound => self.put(&put, payload),
             Said::Record(Record::Touch(touch)) => self.touch(touch),
-            Said::Record(Record::Drop(Dropped { put_id, .. })) => self.drop(put_id),
+            Said::Record(Record::Drop(dropped)) => {
+                self.past.dropped(&dropped);
+                self.drop(dropped.put_id);
+            }
+            Said::Record(Record::Count(count)) => self.past.count(count),
             // A header inside a log says nothing; a SEAL never comes here.
             Said::Put(_) | Said::Record(_) => {}
         }
@@ -105,6 +112,7 @@ impl Table {
         self.next_order += 1;
         self.bytes += u128::from(put.bytes);
         self.live.insert(put.put_id, put.source);
+        self.past.put(&put.source, &put.exec);
     }
 
     fn touch(&mut self, mut touch: Touch) {
@@ -207,10 +215,10 @@ fn touched(put: &Arc<Put>, touch: &Touch) -> Arc<Put> {
 }
 
 /// Hashes keys that are random already: digests and put ids.
-type Uniform = BuildHasherDefault<FirstBytes>;
+pub(super) type Uniform = BuildHasherDefault<FirstBytes>;
 
 #[derive(Default)]
-struct FirstBytes(u64);
+pub(super) struct FirstBytes(u64);
 
 impl Hasher for FirstBytes {
     fn write(&mut self, bytes: &[u8]) {
@@ -235,7 +243,7 @@ mod tests {
     use super::*;
     use crate::format::{
         frame,
-        record::{DropReason, tests::put},
+        record::{self, DropReason, tests::put},
     };
 
     /// Takes in a record as a log would give it.
@@ -246,7 +254,7 @@ mod tests {
     }
 
     fn dropped(put_id: PutId) -> Record {
-        Record::Drop(Dropped { put_id, reason: DropReason::Forgotten })
+        record::tests::dropped(put_id, DropReason::Forgotten)
     }
 
     fn ids(table: &mut Table, source: u8) -> Vec<PutId> {

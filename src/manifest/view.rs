@@ -127,10 +127,37 @@ impl View {
         all
     }
 
+    /// Entries that are worth comparing a description with, `max` at most from each of log and segment: those with
+    /// this list of source names first, then the newest.
+    pub(super) fn alike(&mut self, names: u64, max: usize) -> Vec<Arc<Put>> {
+        let rank = |is_alike: bool, order: u64| std::cmp::Reverse((is_alike, order));
+        let mut all = self.table.entries();
+        all.sort_by_key(|put| rank(put.names == names, put.order));
+        all.truncate(max);
+        if let Some(segment) = &self.segment {
+            let rows = self.rows.get_or_insert_with(|| segment.rows());
+            let mut below: Vec<_> = rows.iter().filter(|row| !self.table.is_gone(row.put_id)).collect();
+            if below.len() > max {
+                below.select_nth_unstable_by_key(max, |row| rank(row.names == names, row.order));
+                below.truncate(max);
+            }
+            let puts = below.into_iter().filter_map(|row| segment.put_at(row.frame));
+            all.extend(puts.filter_map(|put| self.table.over_segment(put)));
+        }
+        all
+    }
+
     /// At least as many entries and bytes as there are, without a look at each.
     pub(super) fn at_most(&self) -> (u64, u64) {
         let below = self.segment.as_ref().map_or((0, 0), |s| (s.footer.entries, s.footer.bytes));
         (below.0 + self.table.len() as u64, self.table.bytes().saturating_add(below.1))
+    }
+
+    /// Whether logs that the segment replaces, or older segments, still lie there.
+    pub(super) fn has_leftovers(&self) -> bool {
+        let base = self.segment.as_ref().map_or(0, |segment| segment.footer.last);
+        let old = self.names.iter().filter(|name| name.last() <= base);
+        old.count() > usize::from(base > 0)
     }
 
     /// Whether something that a later version wrote is among what was read: neither compact, evict nor sweep.
@@ -222,6 +249,7 @@ impl View {
             Err(trouble) => return Err(trouble.into()),
         };
         self.current = Some(log);
+        self.table.past.begin(number);
         if !self.follow(window)? {
             self.current = None;
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    remove::{Disposal, Removed},
+    remove::{Disposal, Pruning, Removed},
     stage::{Content, Published, Unpublished},
 };
 use crate::{

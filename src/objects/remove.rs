@@ -8,7 +8,10 @@
 //! close                                      frees the lock
 //! ```
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{Lease, Objects, hash_of};
 use crate::{
@@ -29,6 +32,14 @@ const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) enum Disposal {
     Unlink,
     Quarantine,
+}
+
+/// What becomes of the quarantine's oldest files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pruning {
+    Remove,
+    /// They are only counted.
+    Count,
 }
 
 /// What a removal did.
@@ -56,7 +67,7 @@ impl Objects {
             Err(error) if fs::is_wrong_kind(&error) => return self.remove_wrong_kind(digest),
             Err(error) => return Err(Trouble::of("open", &name)(error)),
         };
-        self.remove_open(&name, &file, disposal, still)
+        self.remove_open(digest, &file, disposal, still)
     }
 
     /// Removes a leased object whose bytes are wrong. The lease is converted on its own description; a refused
@@ -64,22 +75,23 @@ impl Objects {
     pub(crate) fn remove_leased(&self, digest: &ObjectDigest, lease: Lease) -> Result<Removed, Trouble> {
         let Lease { file, .. } = lease;
         let mut still_wrong = |_: &Stat| hash_of(&file).is_ok_and(|now| now != *digest);
-        self.remove_open(&layout::object(digest), &file, Disposal::Quarantine, &mut still_wrong)
+        self.remove_open(digest, &file, Disposal::Quarantine, &mut still_wrong)
     }
 
     /// Removes a leased object that has a second name elsewhere; the file lives on under that.
     pub(super) fn remove_linked(&self, digest: &ObjectDigest, lease: Lease) -> Result<Removed, Trouble> {
         let mut still_linked = |stat: &Stat| stat.links > 1;
-        self.remove_open(&layout::object(digest), &lease.file, Disposal::Unlink, &mut still_linked)
+        self.remove_open(digest, &lease.file, Disposal::Unlink, &mut still_linked)
     }
 
     fn remove_open(
         &self,
-        name: &Path,
+        digest: &ObjectDigest,
         file: &File,
         disposal: Disposal,
         still: &mut dyn FnMut(&Stat) -> bool,
     ) -> Result<Removed, Trouble> {
+        let name = &layout::object(digest);
         if !file.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", name))? {
             return Ok(Removed::Left);
         }
@@ -92,7 +104,7 @@ impl Objects {
         match disposal {
             Disposal::Unlink => self.dir.unlink(name).map_err(Trouble::of("remove", name))?,
             Disposal::Quarantine => {
-                self.set_aside(name)?;
+                self.set_aside(digest)?;
             }
         }
         Ok(Removed::Yes)
@@ -125,7 +137,7 @@ impl Objects {
         if fine(&name) {
             return Ok(Removed::Left);
         }
-        let aside = self.set_aside(&name)?;
+        let aside = self.set_aside(digest)?;
         if fine(&aside) {
             self.dir.rename(&aside, &name).map_err(Trouble::of("give back", &name))?;
             return Ok(Removed::Left);
@@ -133,30 +145,44 @@ impl Objects {
         Ok(Removed::Yes)
     }
 
-    fn set_aside(&self, name: &Path) -> Result<std::path::PathBuf, Trouble> {
+    fn set_aside(&self, digest: &ObjectDigest) -> Result<PathBuf, Trouble> {
+        let name = layout::object(digest);
         let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
-        let aside = layout::quarantined(token);
-        let rename = || self.dir.rename(name, &aside);
-        self.dir.with_parent(layout::QUARANTINE.as_ref(), rename).map_err(Trouble::of("set aside", name))?;
-        self.prune_quarantine();
+        let aside = layout::quarantined(digest, token);
+        let rename = || self.dir.rename(&name, &aside);
+        self.dir.with_parent(layout::QUARANTINE.as_ref(), rename).map_err(Trouble::of("set aside", &name))?;
+        self.prune_quarantine(Pruning::Remove);
         Ok(aside)
     }
 
-    /// Drops the oldest of what was set aside beyond the bounds. Failing costs space only.
-    fn prune_quarantine(&self) {
-        let Ok(dir) = self.dir.open_dir(layout::QUARANTINE.as_ref()) else { return };
-        let Ok(names) = dir.list() else { return };
+    /// Where the last thing of this name was set aside, if it still is there.
+    pub(crate) fn aside(&self, digest: &ObjectDigest) -> Option<PathBuf> {
+        let names = self.dir.open_dir(layout::QUARANTINE.as_ref()).and_then(|dir| dir.list()).ok()?;
+        let of_it = names.iter().filter(|name| layout::is_quarantined_as(digest, name));
+        let paths = of_it.map(|name| Path::new(layout::QUARANTINE).join(name));
+        paths.max_by_key(|path| self.dir.stat(path).map(|stat| stat.ctime).ok())
+    }
+
+    /// Drops the oldest of what was set aside beyond the bounds, and says how many. Failing costs space only.
+    pub(crate) fn prune_quarantine(&self, pruning: Pruning) -> u64 {
+        let Ok(dir) = self.dir.open_dir(layout::QUARANTINE.as_ref()) else { return 0 };
+        let Ok(names) = dir.list() else { return 0 };
         let ours = names.iter().filter(|name| layout::is_quarantined(name)).map(Path::new);
         // Below the directory itself: one call for each.
         let mut kept: Vec<_> = ours.filter_map(|name| dir.stat(name).ok().map(|stat| (stat, name))).collect();
         kept.sort_by_key(|(stat, _)| std::cmp::Reverse(stat.ctime));
-        let mut bytes = 0u64;
+        let (mut bytes, mut pruned) = (0u64, 0);
         for (place, (stat, name)) in kept.iter().enumerate() {
             bytes = bytes.saturating_add(stat.len);
             if place >= QUARANTINE_FILES_MAX || bytes > QUARANTINE_BYTES_MAX {
                 // A directory that was set aside stays: it may hold what is not ours to delete.
-                let _ = dir.unlink(name);
+                let is_gone = match pruning {
+                    Pruning::Remove => dir.unlink(name).is_ok(),
+                    Pruning::Count => stat.kind != fs::Kind::Dir,
+                };
+                pruned += u64::from(is_gone);
             }
         }
+        pruned
     }
 }

@@ -5,10 +5,15 @@ use std::{collections::HashSet, ffi::OsStr};
 
 use super::{
     Inner, Store,
+    compare::Comparison,
+    explain::DroppedBy,
+    observe::Event,
     outputs::{Outputs, Owned, PACKED_BYTES_MAX, PACKED_SUM_MAX, Ready},
+    report::Entry,
     root::Root,
 };
 use crate::{
+    config::Mode,
     digest::{Hasher, ObjectDigest},
     error::{NoOutput, Skip},
     format::{
@@ -34,12 +39,15 @@ pub enum Added {
     Stored,
     /// Nothing was stored; everything else is as before.
     Skipped(Skip),
+    /// The mode is [`Compare`](crate::Mode::Compare), and this was compared with what is stored.
+    Compared(Comparison),
 }
 
 /// Why there is no entry.
 pub(super) enum NotAdded {
     NoOutput(NoOutput),
     Skipped(Skip),
+    Compared(Comparison),
 }
 
 impl From<Skip> for NotAdded {
@@ -70,6 +78,7 @@ impl Store {
         match inner.add(sources, &outputs, Vec::new()) {
             Ok(_) => Ok(Added::Stored),
             Err(NotAdded::Skipped(skip)) => Ok(Added::Skipped(skip)),
+            Err(NotAdded::Compared(comparison)) => Ok(Added::Compared(comparison)),
             Err(NotAdded::NoOutput(problem)) => Err(problem),
         }
     }
@@ -83,12 +92,35 @@ impl Inner {
         discovered: Vec<Discovered>,
     ) -> Result<Committed, NotAdded> {
         let added = self.add_uncounted(sources, outputs, discovered);
-        self.counters.added(&added);
+        self.count_add(sources, &added);
         self.note(match &added {
             Err(NotAdded::Skipped(skip)) if skip.is_trouble() => Some(skip),
             _ => None,
         });
         added
+    }
+
+    fn count_add(&self, sources: &Sources, added: &Result<Committed, NotAdded>) {
+        match added {
+            Ok(committed) => {
+                self.counters.added();
+                if self.counters.is_due() {
+                    self.write_down_counts(&committed.root);
+                }
+                let entry = Entry::new(committed.put.clone());
+                self.watch.tell(|| Event::Added { sources, entry: &entry });
+            }
+            Err(not_added) => {
+                self.counters.not_added(not_added);
+                match not_added {
+                    NotAdded::Skipped(why) => self.watch.tell(|| Event::Skipped { sources, why }),
+                    NotAdded::Compared(comparison) => {
+                        self.watch.tell(|| Event::Compared { sources, comparison });
+                    }
+                    NotAdded::NoOutput(_) => {}
+                }
+            }
+        }
     }
 
     fn add_uncounted(
@@ -107,6 +139,11 @@ impl Inner {
         let changed = sources.changed(&self.fs);
         if !changed.is_empty() {
             return Err(Skip::SourceChanged(changed).into());
+        }
+        if self.config.mode() == Mode::Compare
+            && let Some(comparison) = self.compare(sources, outputs, &discovered)?
+        {
+            return Err(NotAdded::Compared(comparison));
         }
         let details = Details { recipe: sources.to_recipe(), discovered };
         let root = self.root_for_writing()?;
@@ -294,10 +331,28 @@ impl Inner {
         if unnamed.peek().is_some() {
             sweep.lost_their_name(unnamed);
         }
-        let evicted = sweep.evict(put.put_id, || self.used().clone());
-        self.counters.evicted(evicted.unwrap_or(0));
-        if grown == Grown::Yes && matches!(root.manifest.compact(), Ok(Compacted::Yes)) {
+        // What fails is done by the next add.
+        if let Ok((evicted, reason)) = sweep.evict(put.put_id, || self.used().clone()) {
+            self.count_evicted(&evicted, reason.rule().into());
+        }
+        if grown == Grown::Yes && self.compact(root) {
             sweep.litter(&root.dir);
+        }
+    }
+
+    pub(super) fn compact(&self, root: &Root) -> bool {
+        let compacted = matches!(root.manifest.compact(), Ok(Compacted::Yes));
+        if compacted {
+            self.watch.tell(|| Event::Compacted);
+        }
+        compacted
+    }
+
+    pub(super) fn count_evicted(&self, entries: &[Arc<Put>], rule: DroppedBy) {
+        self.counters.evicted(rule, entries.len() as u64);
+        for put in entries {
+            let entry = Entry::new(put.clone());
+            self.watch.tell(|| Event::Evicted { entry: &entry, rule });
         }
     }
 }
@@ -308,7 +363,7 @@ fn fits(put: &Put) -> bool {
 }
 
 /// Tells entries apart whose builds read different files; zeros for none.
-fn id_of(discovered: &[Discovered]) -> [u8; 16] {
+pub(super) fn id_of(discovered: &[Discovered]) -> [u8; 16] {
     if discovered.is_empty() {
         return [0; 16];
     }
@@ -322,7 +377,7 @@ fn id_of(discovered: &[Discovered]) -> [u8; 16] {
 }
 
 /// 8 bytes that equal lists share, for retention.
-fn hash_of_list<'a>(items: impl Iterator<Item = &'a Vec<u8>>) -> u64 {
+pub(super) fn hash_of_list<'a>(items: impl Iterator<Item = &'a Vec<u8>>) -> u64 {
     let mut hash = Hasher::for_purpose("plugcache 2026-11-23 list for retention v1");
     for item in items {
         hash.field(item);

@@ -13,6 +13,7 @@ use super::{
     artifact::{Artifact, Held},
     get::{Got, How},
     inputs::Inputs,
+    observe::Event,
     output::{Content, HeldOutput},
     outputs::{Outputs, Ready},
     scratch::Scratch,
@@ -46,7 +47,24 @@ pub struct Build {
     started: Instant,
     // Declared before the ticket: the directory goes before the next builder comes.
     scratch: Scratch,
+    watched: Watched,
     _ticket: Option<Ticket>,
+}
+
+/// Tells observers of the end of a build, also of one that is given up.
+#[derive(Debug)]
+struct Watched {
+    store: Arc<Inner>,
+    sources: Sources,
+    started: Instant,
+    succeeded: bool,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let (took, succeeded) = (self.started.elapsed(), self.succeeded);
+        self.store.watch.tell(|| Event::BuildEnded { sources: &self.sources, took, succeeded });
+    }
 }
 
 /// Where a build has put an output.
@@ -79,13 +97,16 @@ impl Build {
             Err(_) => Scratch::temporary()?,
         };
         let inputs = Inputs::since(scratch.mark(&store.fs).ok());
+        store.watch.tell(|| Event::BuildBegan { sources });
+        let started = Instant::now();
         Ok(Build {
+            watched: Watched { store: store.clone(), sources: sources.clone(), started, succeeded: false },
             store,
             sources: sources.clone(),
             unstorable,
             outputs: Vec::new(),
             inputs,
-            started: Instant::now(),
+            started,
             scratch,
             _ticket: ticket,
         })
@@ -180,7 +201,7 @@ impl Build {
     ///
     /// # Errors
     /// No output was declared, or one is missing or no regular file.
-    pub fn finish(self) -> Result<Got, NoOutput> {
+    pub fn finish(mut self) -> Result<Got, NoOutput> {
         let mut outputs = Outputs::none().cost(self.started.elapsed());
         for (name, made) in &self.outputs {
             outputs = match made {
@@ -196,10 +217,12 @@ impl Build {
                 .map_err(NotAdded::Skipped)
                 .and_then(|discovered| self.store.add(&self.sources, &outputs, discovered)),
         };
+        self.watched.succeeded = !matches!(added, Err(NotAdded::NoOutput(_)));
         match added {
             Ok(committed) => Ok(Got { artifact: self.stored(committed), how: How::Built }),
             Err(NotAdded::NoOutput(problem)) => Err(problem),
-            Err(NotAdded::Skipped(skip)) => self.uncached(&outputs, skip),
+            Err(NotAdded::Skipped(skip)) => self.uncached(&outputs, How::Uncached(skip)),
+            Err(NotAdded::Compared(comparison)) => self.uncached(&outputs, How::Compared(comparison)),
         }
     }
 
@@ -215,7 +238,7 @@ impl Build {
     }
 
     /// The artifact from scratch: it owns the directory from here on.
-    fn uncached(self, outputs: &Outputs, skip: Skip) -> Result<Got, NoOutput> {
+    fn uncached(self, outputs: &Outputs, how: How) -> Result<Got, NoOutput> {
         let held = self
             .outputs
             .iter()
@@ -227,7 +250,7 @@ impl Build {
             .collect::<Result<_, _>>()?;
         let held = self.held(held, u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX));
         let artifact = Artifact::new(Held { _scratch: vec![self.scratch], ..held });
-        Ok(Got { artifact, how: How::Uncached(skip) })
+        Ok(Got { artifact, how })
     }
 
     fn held(&self, outputs: Vec<HeldOutput>, cost_ms: u64) -> Held {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    io,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -11,13 +11,14 @@ use super::{
     Inner, Store,
     artifact::{Artifact, Held},
     inputs::Moves,
+    observe::{Event, Miss},
     output::{Content, HeldOutput},
     report::Entry,
     root::Root,
     scratch::Scratch,
 };
 use crate::{
-    config::Verify,
+    config::{Mode, Verify},
     digest::ObjectDigest,
     format::record::{Details, OutputRecord, Put, PutId, Record, Stamp, Touch},
     fs::{self, Access},
@@ -27,43 +28,6 @@ use crate::{
     sources::{self, Sources},
     sync::{Arc, OnceLock},
 };
-
-/// Why a find missed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Miss {
-    Disabled(String),
-    /// The store does not exist yet.
-    Absent,
-    /// The manifest could not be read.
-    Unreadable(String),
-    NeverSeen,
-    /// Only other executables made it.
-    OtherExec,
-    /// A file that the build read beside its sources changed.
-    InputChanged(PathBuf),
-    /// An object was gone.
-    ObjectMissing(ObjectDigest),
-    /// An object's bytes were wrong.
-    ObjectDamaged(ObjectDigest),
-    /// An object could not be opened or read; nothing is wrong with it.
-    ObjectUnreadable(ObjectDigest),
-}
-
-impl fmt::Display for Miss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Miss::Disabled(why) => write!(f, "there is no store: {why}"),
-            Miss::Absent => f.write_str("the store does not exist yet"),
-            Miss::Unreadable(why) => write!(f, "the store cannot be read: {why}"),
-            Miss::NeverSeen => f.write_str("never seen before"),
-            Miss::OtherExec => f.write_str("only another executable made it"),
-            Miss::InputChanged(path) => write!(f, "{} changed", path.display()),
-            Miss::ObjectMissing(digest) => write!(f, "the object {digest} is gone"),
-            Miss::ObjectDamaged(digest) => write!(f, "the object {digest} was damaged and set aside"),
-            Miss::ObjectUnreadable(digest) => write!(f, "the object {digest} cannot be read"),
-        }
-    }
-}
 
 /// What discovered inputs hold now, by path; `None` for what cannot be digested.
 type KnownInputs = HashMap<PathBuf, Option<ObjectDigest>>;
@@ -103,7 +67,7 @@ impl Store {
 
 /// Own entries before those of other executables, which are left out unless they count; otherwise the order stays,
 /// newest first. Whether any was left out.
-fn own_first(puts: &mut Vec<Arc<Put>>, exec: &[u8; 32], others_count: bool) -> bool {
+pub(super) fn own_first(puts: &mut Vec<Arc<Put>>, exec: &[u8; 32], others_count: bool) -> bool {
     let (before, is_own) = (puts.len(), |put: &Arc<Put>| put.exec == *exec);
     if others_count {
         puts.sort_by_key(|put| !is_own(put));
@@ -118,7 +82,7 @@ impl Inner {
     /// over too: one that failed says that the next is as likely to.
     pub(super) fn find(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         let found = self.find_uncounted(sources, except);
-        self.counters.found(&found);
+        self.count_find(sources, &found);
         self.note(match &found {
             Err(Miss::Unreadable(why)) => Some(why),
             _ => None,
@@ -126,10 +90,29 @@ impl Inner {
         found
     }
 
+    pub(super) fn count_find(&self, sources: &Sources, found: &Result<Artifact, Miss>) {
+        match found {
+            Ok(artifact) => {
+                self.counters.hit(artifact.cost());
+                self.watch.tell(|| Event::Hit { sources, artifact });
+            }
+            Err(why) => {
+                self.counters.missed(why);
+                self.watch.tell(|| Event::Miss { sources, why });
+                if let Miss::ObjectDamaged(object) = why {
+                    self.watch.tell(|| Event::Damaged { object: *object });
+                }
+            }
+        }
+    }
+
     pub(super) fn find_uncounted(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         let found = self.find_once(sources, except);
         // Gone is also what a store looks like that was deleted under this handle: then look at the path.
-        let may_be_deleted = matches!(found, Err(Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec));
+        let is_gone = |miss: &Miss| {
+            matches!(miss, Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec | Miss::Dropped(_))
+        };
+        let may_be_deleted = found.as_ref().err().is_some_and(is_gone);
         if may_be_deleted && self.let_go_of_deleted() { self.find_once(sources, except) } else { found }
     }
 
@@ -146,6 +129,9 @@ impl Inner {
         if let Some(why) = self.why_disabled() {
             return Err(Miss::Disabled(why));
         }
+        if matches!(self.config.mode(), Mode::Refresh | Mode::Compare) {
+            return Err(Miss::Mode);
+        }
         let root = self.root().map_err(|error| Miss::Unreadable(error.to_string()))?.ok_or(Miss::Absent)?;
         let exec = self.exec().map_err(Miss::Unreadable)?;
         root.manifest.refresh().map_err(|none| match none {
@@ -156,7 +142,11 @@ impl Inner {
         puts.retain(|put| !except.contains(&put.put_id));
         let others_count = self.config.try_old_cache_with_new_exec() && except.is_empty();
         let left_out = own_first(&mut puts, &exec, others_count);
-        let none = if left_out { Miss::OtherExec } else { Miss::NeverSeen };
+        if puts.is_empty() {
+            let dropped = root.manifest.dropped(sources.digest().as_bytes(), &exec);
+            let none = if left_out { Miss::OtherExec } else { Miss::NeverSeen };
+            return Err(dropped.map_or(none, |note| Miss::Dropped(note.rule.into())));
+        }
         let mut inputs = HashMap::new();
         let mut newest = None;
         for put in puts {
@@ -165,7 +155,7 @@ impl Inner {
                 Err(reason) => newest = newest.or(Some(reason)),
             }
         }
-        Err(newest.unwrap_or(none))
+        Err(newest.unwrap_or(Miss::NeverSeen))
     }
 
     fn open_entry(

@@ -5,11 +5,17 @@
 
 use std::{cell::RefCell, fmt, io, path::PathBuf, time::Duration};
 
-use super::{Inner, Store, artifact::Artifact, build::Build};
+use super::{
+    Inner, Store,
+    artifact::Artifact,
+    build::Build,
+    compare::Comparison,
+    failed::{BuildError, LoadOrBuildError},
+};
 use crate::{
     config::Mode,
     digest::SourceDigest,
-    error::{BuildError, LoadFailed, LoadOrBuildError, Skip},
+    error::{LoadFailed, Skip},
     flight::{self, Ticket},
     format::record::PutId,
     manifest::Refused,
@@ -34,6 +40,9 @@ pub enum How {
     Built,
     /// It was built now and not stored, for this reason.
     Uncached(Skip),
+    /// It was built now, compared with what is stored, and not stored: the mode is
+    /// [`Compare`](crate::Mode::Compare).
+    Compared(Comparison),
 }
 
 impl fmt::Display for How {
@@ -43,6 +52,7 @@ impl fmt::Display for How {
             How::Waited => f.write_str("waited"),
             How::Built => f.write_str("built"),
             How::Uncached(why) => write!(f, "not stored: {why}"),
+            How::Compared(comparison) => comparison.fmt(f),
         }
     }
 }
@@ -155,14 +165,12 @@ impl Store {
         build: impl FnOnce(&mut Build) -> Result<(), E>,
         except: &[PutId],
     ) -> Result<Got, BuildError<E>> {
-        if self.0.config.mode() != Mode::Refresh {
-            match self.0.find(sources, except) {
-                Ok(artifact) => return Ok(Got { artifact, how: How::Hit }),
-                Err(miss) if self.0.config.mode() == Mode::RequireHit => {
-                    return Err(BuildError::RequiredHit(miss.to_string()));
-                }
-                Err(_) => {}
+        match self.0.find(sources, except) {
+            Ok(artifact) => return Ok(Got { artifact, how: How::Hit }),
+            Err(_) if self.0.config.mode() == Mode::RequireHit => {
+                return Err(BuildError::RequiredHit(Box::new(self.0.explain(sources))));
             }
+            Err(_) => {}
         }
         let exec = self.0.exec().unwrap_or_default();
         let key = (self.0.config.dir().to_owned(), exec, sources.digest());
@@ -232,9 +240,10 @@ impl Inner {
 
     fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {
         match self.find(sources, &[]) {
-            Ok(artifact) if self.config.mode() != Mode::Refresh => Ok(Claim::Hit(artifact)),
-            Err(miss) if self.config.mode() == Mode::RequireHit => {
-                Err(io::Error::other(BuildError::<io::Error>::RequiredHit(miss.to_string())))
+            Ok(artifact) => Ok(Claim::Hit(artifact)),
+            Err(_) if self.config.mode() == Mode::RequireHit => {
+                let explained = Box::new(self.explain(sources));
+                Err(io::Error::other(BuildError::<io::Error>::RequiredHit(explained)))
             }
             _ => self.claim_missing(sources, wait_max, &[]),
         }
@@ -267,15 +276,13 @@ impl Inner {
     }
 
     fn claimed(self: Arc<Self>, sources: &Sources, ticket: Ticket, except: &[PutId]) -> io::Result<Claim> {
-        if self.config.mode() != Mode::Refresh {
-            // The miss that led here was counted already.
-            let found = self.find_uncounted(sources, except);
-            if found.is_ok() {
-                self.counters.found(&found);
-            }
-            if let Ok(artifact) = found {
-                return Ok(Claim::Hit(artifact));
-            }
+        // The miss that led here was counted already.
+        let found = self.find_uncounted(sources, except);
+        if found.is_ok() {
+            self.count_find(sources, &found);
+        }
+        if let Ok(artifact) = found {
+            return Ok(Claim::Hit(artifact));
         }
         Build::new(self, sources, Ok(Some(ticket))).map(Claim::Build)
     }

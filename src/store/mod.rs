@@ -4,22 +4,31 @@
 //! root.rs       the directory: found, judged, made
 //! find.rs       sources -> artifact, or a miss and its reason
 //! add.rs        outputs -> objects -> entry
-//! get.rs        one build for many waiting callers
+//! get.rs        one build for many waiting callers; failed.rs why there is no artifact
 //! build.rs      a build in progress; scratch.rs where it works, inputs.rs what it read
 //! outputs.rs    what an add is given
 //! artifact.rs   what is handed out, and the lease behind it; output.rs one file of it; live.rs what is shared
 //! remember.rs   digests of sources and tools, through the memo of unchanged files
-//! report.rs     entries, statistics, status
+//! report.rs     entries, statistics, status; count.rs what is counted; observe.rs who is told at once
+//! chore.rs      the sweep as a chore; compare.rs the mode that compares
+//! explain.rs    why something missed, in words and fields; judge.rs finds it out
 //! repair.rs     scrub, rebuild
 //! ```
 
 mod add;
 mod artifact;
 mod build;
+mod chore;
+mod compare;
+mod count;
+mod explain;
+mod failed;
 mod find;
 mod get;
 mod inputs;
+mod judge;
 mod live;
+mod observe;
 mod output;
 mod outputs;
 mod remember;
@@ -34,13 +43,19 @@ pub use self::{
     add::Added,
     artifact::Artifact,
     build::Build,
+    chore::{SweepOptions, SweepReport},
+    compare::{Comparison, Difference},
+    count::{ByLimit, Counts, Misses, Skips},
+    explain::{DroppedBy, Explanation, Recorded, Why},
+    failed::{BuildError, LoadOrBuildError},
     get::{Busy, Claim, Got, How, Loaded},
+    observe::{Event, Miss},
     output::{Map, Output, Sealed},
     outputs::Outputs,
     repair::RebuildReport,
     report::{Entry, EntryOutput, Stats, Status},
 };
-use self::{live::Live, report::Counters, root::Root};
+use self::{count::Counters, live::Live, observe::Watch, root::Root};
 use crate::{
     config::{self, Config, Mode},
     digest::SourceDigest,
@@ -48,7 +63,7 @@ use crate::{
     exec,
     format::record::{DropReason, Put, PutId},
     fs::{Access, Fs},
-    manifest::Refused,
+    manifest::{Grown, Refused},
     retention::Limits,
     sources::Memo,
     sweep::{Sweep, Unnamed},
@@ -105,6 +120,7 @@ struct Inner {
     exec: OnceLock<Result<[u8; 32], String>>,
     memo: Memo,
     counters: Counters,
+    watch: Watch,
     /// In which order this handle used its entries.
     used: Mutex<HashMap<PutId, u64>>,
     uses: AtomicU64,
@@ -173,6 +189,7 @@ impl Store {
             exec: OnceLock::new(),
             memo: Memo::default(),
             counters: Counters::default(),
+            watch: Watch::default(),
             used: Mutex::default(),
             uses: AtomicU64::new(0),
             unnamed: Mutex::default(),
@@ -239,7 +256,15 @@ impl Store {
     /// Counters of this handle, and the size of the store as last read.
     pub fn stats(&self) -> Stats {
         let entries: Vec<_> = self.entries().collect();
-        self.0.counters.stats(&entries)
+        let inner = &*self.0;
+        let root = inner.root().ok().flatten();
+        let written_down = root.as_ref().map(|root| root.manifest.counts()).unwrap_or_default();
+        let store = inner.counters.with(&written_down);
+        Stats {
+            is_partly_newer: root.as_ref().is_some_and(|root| root.manifest.is_partly_unknown()),
+            other_formats: root.map(|root| root.other_formats(&inner.fs)).unwrap_or_default(),
+            ..Stats::of(&entries, inner.counters.own(), store)
+        }
     }
 
     /// Makes durable everything that returned before this was called: it survives a power cut.
@@ -267,19 +292,46 @@ impl Store {
     #[cfg(any(test, fuzzing, feature = "__sim"))]
     pub(crate) fn sweep_now(&self) {
         if let Ok(Some(root)) = self.0.root() {
-            self.0.sweep(&root).litter(&root.dir);
+            let _ = self.0.sweep(&root).litter(&root.dir);
         }
     }
 
     /// Closes the handle and all its clones: later finds miss, later adds are skipped. Artifacts stay usable.
     /// Deletes nothing, and nothing is lost without it.
     pub fn close(&self) {
+        self.0.end();
         self.0.closed.store(true, Ordering::Release);
         *self.0.root.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Inner {
+    /// Writes down what was counted, before the handle goes.
+    fn end(&self) {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(root) = root {
+            self.write_down_counts(&root);
+        }
+    }
+
+    /// What a later version has a part in gets no more than its entries; a failure costs some counts.
+    fn write_down_counts(&self, root: &Root) {
+        if root.access == Access::Read || root.manifest.is_partly_unknown() {
+            return;
+        }
+        let mut grown = Grown::No;
+        self.counters.write_down(|counts| root.manifest.count(counts).map(|now| grown = now));
+        if grown == Grown::Yes {
+            self.compact(root);
+        }
+    }
+
     fn why_disabled(&self) -> Option<String> {
         if self.closed.load(Ordering::Acquire) {
             return Some("it was closed".into());
@@ -412,12 +464,17 @@ impl Inner {
 
     /// A limit of no files holds after every add too: what an earlier, higher one let in goes.
     fn evict_all(&self) {
-        let all = |root: &Root| {
-            if root.manifest.is_partly_unknown() { Vec::new() } else { root.manifest.entries() }
+        let mut all = Vec::new();
+        let which = |root: &Root| {
+            if !root.manifest.is_partly_unknown() {
+                all = root.manifest.entries();
+            }
+            all.clone()
         };
         // Where it cannot be done now, the next add tries again.
-        let evicted = self.drop_where(DropReason::MaxFiles, all);
-        self.counters.evicted(evicted.unwrap_or(0));
+        if self.drop_where(DropReason::MaxFiles, which).is_ok() {
+            self.count_evicted(&all, DroppedBy::MaxFiles);
+        }
     }
 }
 

@@ -7,20 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{
-    add::{Committed, NotAdded},
-    artifact::Artifact,
-    find::Miss,
-};
+use super::count::{Counts, Misses};
 use crate::{
     digest::{ObjectDigest, SourceDigest},
     format::record::{Put, Recipe},
     fs,
     sources::Sources,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 /// Whether a store works.
@@ -119,9 +112,34 @@ impl Entry {
     }
 }
 
+/// What a machine reads of an entry.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Entry {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let outputs: Vec<_> = self
+            .outputs()
+            .into_iter()
+            .map(|output| (output.name.to_string_lossy().into_owned(), output.digest, output.len))
+            .collect();
+        let mut entry = to.serialize_struct("Entry", 9)?;
+        entry.serialize_field("source_digest", &self.source_digest())?;
+        entry.serialize_field("exec_id", &crate::digest::to_hex(&self.exec_id()))?;
+        entry.serialize_field("label", self.label())?;
+        entry.serialize_field("outputs", &outputs)?;
+        entry.serialize_field("bytes", &self.bytes())?;
+        entry.serialize_field("cost", &self.cost())?;
+        entry.serialize_field("made", &self.made())?;
+        entry.serialize_field("last_used", &self.last_used())?;
+        entry.serialize_field("kind", &self.0.details.as_ref().map(|details| &details.recipe.kind))?;
+        entry.end()
+    }
+}
+
 /// Counters of one handle since it was opened, and the size of its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Stats {
     /// Entries in the store.
@@ -144,65 +162,39 @@ pub struct Stats {
     pub evictions: u64,
     /// Sum of the recorded build times of all hits.
     pub saved: Duration,
+    /// All counters of this handle.
+    pub handle: Counts,
+    /// Those of all handles there ever were on this store, this one included, as far as they have written them
+    /// down: when they were closed, or had counted some hundreds. What a killed process had not is lost.
+    pub store: Counts,
+    /// A later version wrote parts of the store: what is understood is used, and nothing is evicted, compacted or
+    /// swept.
+    pub is_partly_newer: bool,
+    /// Directories of other format versions beside this one's. They share nothing with it, and their sizes are not
+    /// in `bytes`.
+    pub other_formats: Vec<u32>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    misses_damaged: AtomicU64,
-    misses_unusable: AtomicU64,
-    adds: AtomicU64,
-    skips: AtomicU64,
-    evictions: AtomicU64,
-    saved_ms: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn found(&self, found: &Result<Artifact, Miss>) {
-        let count = |counter: &AtomicU64, by: u64| counter.fetch_add(by, Ordering::Relaxed);
-        match found {
-            Ok(artifact) => {
-                count(&self.hits, 1);
-                count(&self.saved_ms, u64::try_from(artifact.cost().as_millis()).unwrap_or(0));
-            }
-            Err(miss) => {
-                count(&self.misses, 1);
-                match miss {
-                    Miss::ObjectDamaged(_) | Miss::ObjectMissing(_) => count(&self.misses_damaged, 1),
-                    Miss::Disabled(_) | Miss::Unreadable(_) | Miss::ObjectUnreadable(_) => {
-                        count(&self.misses_unusable, 1)
-                    }
-                    Miss::Absent | Miss::NeverSeen | Miss::OtherExec | Miss::InputChanged(_) => 0,
-                };
-            }
-        }
-    }
-
-    pub(super) fn added(&self, added: &Result<Committed, NotAdded>) {
-        let counter = if added.is_ok() { &self.adds } else { &self.skips };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn evicted(&self, entries: usize) {
-        self.evictions.fetch_add(entries as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn stats(&self, entries: &[Entry]) -> Stats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+impl Stats {
+    pub(super) fn of(entries: &[Entry], handle: Counts, store: Counts) -> Stats {
         let outputs = entries.iter().flat_map(|entry| &entry.0.outputs);
         let objects: HashMap<[u8; 32], u64> = outputs.map(|output| (output.object, output.len)).collect();
+        let Misses { object_gone, object_damaged, object_unreadable, disabled, store_unreadable, .. } =
+            handle.misses;
         Stats {
             entries: entries.len() as u64,
             bytes: objects.values().fold(0, |sum, len| len.saturating_add(sum)),
-            hits: read(&self.hits),
-            misses: read(&self.misses),
-            misses_damaged: read(&self.misses_damaged),
-            misses_unusable: read(&self.misses_unusable),
-            adds: read(&self.adds),
-            skips: read(&self.skips),
-            evictions: read(&self.evictions),
-            saved: Duration::from_millis(read(&self.saved_ms)),
+            hits: handle.hits,
+            misses: handle.misses.sum(),
+            misses_damaged: object_gone + object_damaged,
+            misses_unusable: object_unreadable + disabled + store_unreadable,
+            adds: handle.adds,
+            skips: handle.skips.sum(),
+            evictions: handle.evictions.sum(),
+            saved: handle.saved,
+            handle,
+            store,
+            ..Stats::default()
         }
     }
 }

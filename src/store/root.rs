@@ -88,6 +88,15 @@ impl Root {
         Ok(Arc::new(Root { path, dir, access, objects, manifest, boot, is_tree_durable, has_lost }))
     }
 
+    /// Format versions beside this one's; what cannot be listed is none.
+    pub(super) fn other_formats(&self, fs: &Fs) -> Vec<u32> {
+        let names = self.path.parent().and_then(|above| fs.open_root(above).ok()?.list().ok());
+        let mut others: Vec<u32> =
+            names.iter().flatten().filter_map(|name| layout::other_major(name)).collect();
+        others.sort_unstable();
+        others
+    }
+
     /// Makes durable what every entry rests on: the names of the directories from `/` to the shards. A handle
     /// that promises durability may have found a store that others made without, or are only making: what they
     /// have not made yet is made here, so that no name comes after the sync.

@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, io, path::Path};
 
-use super::{Sweep, Unnamed};
+use super::{Sweep, Swept, Unnamed};
 use crate::{
     digest::ObjectDigest,
     fs::{Access, Dir, Lock, Stat},
@@ -15,21 +15,31 @@ use crate::{
 
 impl Sweep<'_> {
     /// Removes litter, as far as it is nobody's. What fails is found again next time.
-    pub(crate) fn litter(&self, v1: &Dir) {
-        for dir in [layout::STAGING, layout::INFLIGHT] {
-            for found in names_in(v1, dir.as_ref()).iter().filter_map(|name| Litter::parse(dir, name)) {
-                // One that is in use, or went meanwhile, is not ours to clear.
-                let _ = match found {
-                    Litter::File(path) => reap_file(v1, &path),
-                    Litter::Dir(path) => reap_dir(v1, &path),
-                };
-            }
-        }
+    pub(crate) fn litter(&self, v1: &Dir) -> Swept {
+        let mut swept = Swept { left_behind: self.reap(v1, Reaping::Remove), ..Swept::default() };
         self.orphans(v1);
+        swept.add(self.remove_unnamed());
+        swept
     }
 
-    /// Objects that no entry names: an add that was killed before its PUT, an eviction cut short.
-    fn orphans(&self, v1: &Dir) {
+    /// What is staged or in flight and nobody's, removed or only counted.
+    pub(super) fn reap(&self, v1: &Dir, reaping: Reaping) -> u64 {
+        let mut reaped = 0;
+        for dir in [layout::STAGING, layout::INFLIGHT] {
+            for found in names_in(v1, dir.as_ref()).iter().filter_map(|name| Litter::parse(dir, name)) {
+                let done = match found {
+                    Litter::File(path) => reap_file(v1, &path, reaping),
+                    Litter::Dir(path) => reap_dir(v1, &path, reaping),
+                };
+                // One that is in use, or went meanwhile, is not ours to clear.
+                reaped += u64::from(done.unwrap_or(false));
+            }
+        }
+        reaped
+    }
+
+    /// Finds objects that no entry names: an add that was killed before its PUT, an eviction cut short.
+    pub(super) fn orphans(&self, v1: &Dir) {
         if self.manifest.is_partly_unknown() || self.manifest.refresh().is_err() {
             return;
         }
@@ -46,7 +56,6 @@ impl Sweep<'_> {
             });
             self.pending().extend(found);
         }
-        self.remove_unnamed();
     }
 }
 
@@ -54,21 +63,31 @@ fn names_in(v1: &Dir, dir: &Path) -> Vec<std::ffi::OsString> {
     v1.open_dir(dir).and_then(|dir| dir.list()).unwrap_or_default()
 }
 
-fn reap_file(v1: &Dir, path: &Path) -> io::Result<()> {
-    let file = v1.open(path, Access::Read)?;
-    if file.try_lock(Lock::Exclusive)? && leads_to(v1, path, &file.stat()?) {
-        v1.unlink(path)?;
-    }
-    Ok(())
+/// What becomes of litter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaping {
+    Remove,
+    /// It is only counted.
+    Count,
 }
 
-fn reap_dir(v1: &Dir, path: &Path) -> io::Result<()> {
+fn reap_file(v1: &Dir, path: &Path, reaping: Reaping) -> io::Result<bool> {
+    let file = v1.open(path, Access::Read)?;
+    let is_litter = file.try_lock(Lock::Exclusive)? && leads_to(v1, path, &file.stat()?);
+    if is_litter && reaping == Reaping::Remove {
+        v1.unlink(path)?;
+    }
+    Ok(is_litter)
+}
+
+fn reap_dir(v1: &Dir, path: &Path, reaping: Reaping) -> io::Result<bool> {
     let dir = v1.open_dir(path)?;
-    if dir.try_lock(Lock::Exclusive)? && leads_to(v1, path, &dir.stat_self()?) {
+    let is_litter = dir.try_lock(Lock::Exclusive)? && leads_to(v1, path, &dir.stat_self()?);
+    if is_litter && reaping == Reaping::Remove {
         dir.empty()?;
         v1.remove_dir(path)?;
     }
-    Ok(())
+    Ok(is_litter)
 }
 
 fn leads_to(v1: &Dir, path: &Path, stat: &Stat) -> bool {

@@ -4,7 +4,10 @@
 //! while it is leased. Leases protect, not clocks; that young objects stay is a courtesy to paths handed out
 //! without a lease.
 
+mod chore;
 mod litter;
+
+pub(crate) use self::chore::Victims;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +17,7 @@ use std::{
 use crate::{
     digest::ObjectDigest,
     error::Skip,
-    format::record::{DropReason, Dropped, Put, PutId, Record},
+    format::record::{DropReason, Dropped, KeyStart, Put, PutId, Record},
     fs::{Fs, Stat},
     manifest::Manifest,
     objects::{Disposal, Objects, Removed},
@@ -55,6 +58,30 @@ impl Unnamed {
     }
 }
 
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Objects, and the bytes in them.
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+    /// Objects without a name that stay: leased, or young.
+    pub(crate) kept: u64,
+    /// Staged files, working directories and lock files of builds.
+    pub(crate) left_behind: u64,
+    /// Files of the quarantine beyond its bounds.
+    pub(crate) quarantined: u64,
+}
+
+impl Swept {
+    fn add(&mut self, other: Swept) {
+        self.objects += other.objects;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.kept = other.kept;
+        self.left_behind += other.left_behind;
+        self.quarantined += other.quarantined;
+    }
+}
+
 /// The objects of an entry that is about to lose its name.
 pub(crate) fn objects_of(put: &Put) -> impl Iterator<Item = Unnamed> {
     put.outputs.iter().map(|output| Unnamed::new(output.object, output.len))
@@ -77,27 +104,37 @@ impl Sweep<'_> {
         &self,
         own: PutId,
         used: impl FnOnce() -> HashMap<PutId, u64>,
-    ) -> Result<usize, Skip> {
+    ) -> Result<(Vec<Arc<Put>>, DropReason), Skip> {
+        let none = (Vec::new(), DropReason::MaxFiles);
         let (entries, bytes) = self.manifest.at_most();
         if entries <= self.limits.max_files && bytes <= self.limits.max_bytes {
-            return Ok(0);
+            return Ok(none);
         }
         let entries = self.manifest.entries();
         // Asked after all of it was read.
         if self.manifest.is_partly_unknown() {
-            return Ok(0);
+            return Ok(none);
         }
         // No own entry: somebody dropped or replaced it already, and keeps the limits in our place.
         let Some(own_order) = entries.iter().find(|put| put.put_id == own).map(|put| put.order) else {
-            return Ok(0);
+            return Ok(none);
         };
-        let count = entries.len() as u64;
-        let victims = self.choose(&entries, own_order, &used());
-        let victims: Vec<_> = entries.into_iter().filter(|put| victims.contains(&put.put_id)).collect();
-        let files = self.limits.max_files;
-        let reason = if count > files { DropReason::MaxFiles } else { DropReason::MaxBytes };
+        let (reason, victims) = self.over_the_limits(&entries, own_order, &used());
         self.drop_entries(&victims, &reason)?;
-        Ok(victims.len())
+        Ok((victims, reason))
+    }
+
+    /// Which of `entries` go, and by which rule.
+    fn over_the_limits(
+        &self,
+        entries: &[Arc<Put>],
+        own_order: u64,
+        used: &HashMap<PutId, u64>,
+    ) -> (DropReason, Vec<Arc<Put>>) {
+        let victims = self.choose(entries, own_order, used);
+        let files = self.limits.max_files;
+        let reason = if entries.len() as u64 > files { DropReason::MaxFiles } else { DropReason::MaxBytes };
+        (reason, entries.iter().filter(|put| victims.contains(&put.put_id)).cloned().collect())
     }
 
     fn choose(&self, entries: &[Arc<Put>], own_order: u64, used: &HashMap<PutId, u64>) -> HashSet<PutId> {
@@ -135,7 +172,8 @@ impl Sweep<'_> {
     pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: &DropReason) -> Result<(), Skip> {
         for put in entries {
             let put_id = if planted::is(Bug::DropByKey) { self.now_under(put) } else { put.put_id };
-            let dropped = Record::Drop(Dropped { put_id, reason: reason.clone() });
+            let (key, when_ms) = (KeyStart::of(&put.source, &put.exec), self.now().saturating_mul(1000));
+            let dropped = Record::Drop(Dropped { put_id, key, when_ms, reason: reason.clone() });
             match self.manifest.append(&dropped).map_err(Skip::from) {
                 Ok(_) => {}
                 Err(Skip::NoSpace) => {
@@ -168,10 +206,11 @@ impl Sweep<'_> {
     }
 
     /// Removes what lost its name, as far as leases and the courtesy to young objects allow.
-    pub(crate) fn remove_unnamed(&self) {
+    pub(crate) fn remove_unnamed(&self) -> Swept {
+        let mut swept = Swept::default();
         let mut pending = std::mem::take(&mut *self.pending());
         if self.manifest.is_partly_unknown() {
-            return;
+            return swept;
         }
         let mut named = self.named(None);
         let held = named.values().chain(pending.iter().map(|unnamed| &unnamed.len));
@@ -197,11 +236,18 @@ impl Sweep<'_> {
                 read && !named.contains_key(&object)
             };
             let digest = ObjectDigest::from_bytes(object);
-            matches!(self.objects.remove(&digest, Disposal::Unlink, &mut still), Ok(Removed::Left))
+            let removed = self.objects.remove(&digest, Disposal::Unlink, &mut still);
+            if matches!(removed, Ok(Removed::Yes)) {
+                swept.objects += 1;
+                swept.bytes = swept.bytes.saturating_add(unnamed.len);
+            }
+            matches!(removed, Ok(Removed::Left))
         });
+        swept.kept = pending.len() as u64;
         pending.truncate(PENDING_MAX);
         pending.shrink_to_fit();
         self.pending().extend(pending);
+        swept
     }
 
     /// Removes the objects that only this entry names, although it still does: its next find is a miss.

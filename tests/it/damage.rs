@@ -16,7 +16,7 @@ use std::{
     process::Command,
 };
 
-pub(crate) use self::codec::{PUT, SEAL, frame, frames, header, put, seed_of};
+pub(crate) use self::codec::{COUNT, PUT, SEAL, frame, frames, header, put, seed_of};
 use plugcache::{Config, ConfigBuilder, Exec, Got, How, NO_OPTIONS, Sources, Store, Toolchain};
 use tempfile::TempDir;
 

@@ -156,13 +156,18 @@ fn the_worked_log_decodes_to_what_the_document_says() {
     let [
         Record::Put(greet),
         Record::Put(other),
+        Record::Count { upto: 0, counts: first, .. },
         Record::Touch(touch),
-        Record::Drop { put_id, reason: 0, .. },
+        Record::Drop { put_id, key, reason: 0, .. },
+        Record::Count { upto: 0, counts, dropped },
         Record::Seal,
     ] = &records[..]
     else {
         panic!("{records:?}");
     };
+    assert_eq!((&key.0[..], &key.1[..]), (&other.source[..16], &other.exec[..8]));
+    // Two adds; then a hit, of what took no time to build.
+    assert_eq!((&first[..], &counts[..], &dropped[..]), (&[(2, 2)][..], &[(0, 1)][..], &[][..]));
     assert_eq!((greet.label.as_str(), other.label.as_str()), ("greet.c", "other.c"));
     assert_eq!((touch.put_id, *put_id), (greet.put_id, other.put_id));
     assert_eq!(greet.outputs[0].object, *blake3::hash(b"HELLO").as_bytes());
@@ -175,7 +180,7 @@ fn the_worked_segment_decodes_to_what_the_document_says() {
     let segment = Segment::open(&bytes, 1, 1).unwrap();
     assert!(segment.sums_are_right());
     let Record::Put(greet) = &records(&frames_of_log(&log).0)[0] else { panic!("no PUT") };
-    let Record::Touch(touch) = &records(&frames_of_log(&log).0)[2] else { panic!("no TOUCH") };
+    let Record::Touch(touch) = &records(&frames_of_log(&log).0)[3] else { panic!("no TOUCH") };
     let found = segment.probe(&greet.source);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].put_id, found[0].order), (greet.put_id, 1));
@@ -291,8 +296,14 @@ fn details_too_long_for_a_frame_are_an_object_of_their_own_and_a_rejection_says_
     assert!(store.reject(&artifact, "it does not load"));
     let (frames, _) = frames_of_log(&fs::read(v1.join("log.1")).unwrap());
     let why = Some("it does not load".to_owned());
-    let dropped = Record::Drop { put_id: put.put_id, reason: 1, why };
-    assert_eq!(records(&frames).last(), Some(&dropped));
+    let Some(Record::Drop { put_id, key, when, reason: 1, why: told }) = records(&frames).pop() else {
+        panic!()
+    };
+    let mut starts = ([0; 16], [0; 8]);
+    starts.0.copy_from_slice(&put.source[..16]);
+    starts.1.copy_from_slice(&put.exec[..8]);
+    assert_eq!((put_id, key, told), (put.put_id, starts, why));
+    assert!(when >= put.made_ms / 1000 * 1000, "{when}");
 }
 
 #[test]

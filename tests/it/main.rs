@@ -18,6 +18,7 @@ mod costs;
 mod crash;
 mod damage;
 mod docs;
+mod explain;
 mod flight;
 mod format;
 mod found_by_fuzzing;

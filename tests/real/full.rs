@@ -57,7 +57,7 @@ fn stored_or_full(added: Result<Added, NoOutput>, where_: &str) -> bool {
     match added.unwrap() {
         Added::Stored => true,
         Added::Skipped(Skip::NoSpace) => false,
-        Added::Skipped(why) => panic!("skipped with another reason {where_}: {why:?}"),
+        other => panic!("skipped with another reason {where_}: {other:?}"),
     }
 }
 

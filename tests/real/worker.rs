@@ -171,7 +171,7 @@ fn act(store: &Store, verb: &str) -> Result<(), String> {
 pub(crate) fn added(store: &Store, key: u64, outputs: Outputs) -> Result<(), String> {
     match store.add(&sources(key), outputs) {
         Ok(Added::Stored) => Ok(()),
-        Ok(Added::Skipped(why)) => Err(format!("{why:?}")),
+        Ok(other) => Err(format!("{other:?}")),
         Err(error) => Err(format!("error {error:?}")),
     }
 }

@@ -9,6 +9,7 @@ use super::sources;
 const SLOT: usize = 64;
 pub(crate) const PUT: u8 = 2;
 pub(crate) const SEAL: u8 = 5;
+pub(crate) const COUNT: u8 = 7;
 
 /// A frame by the description: magic, check, kind, flags, length, checksum, payload, zeros to the end of the slot.
 pub(crate) fn frame(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Vec<u8> {

@@ -254,13 +254,17 @@ pub(crate) enum Record {
     Header(Header),
     Put(Box<Put>),
     Touch(Touch),
-    Drop { put_id: u64, reason: usize, why: Option<String> },
+    Drop { put_id: u64, key: KeyStart, when: u64, reason: usize, why: Option<String> },
     Seal,
     Footer(Footer),
+    Count { upto: u64, counts: Vec<(u8, u64)>, dropped: Vec<(KeyStart, u64, usize)> },
 }
 
+/// The first bytes of a source digest and of an exec id.
+pub(crate) type KeyStart = ([u8; 16], [u8; 8]);
+
 const TAGS: [&str; 5] = ["toolchain", "option", "context", "environment", "environment, not set"];
-const REASONS: [&str; 4] = ["forgotten", "rejected", "max_files", "max_bytes"];
+const REASONS: [&str; 5] = ["forgotten", "rejected", "max_files", "max_bytes", "idle_max"];
 
 fn details(c: &mut Cursor<'_>) -> Option<Details> {
     Some(Details {
@@ -313,6 +317,10 @@ fn put(c: &mut Cursor<'_>) -> Option<Put> {
     })
 }
 
+fn key_start(c: &mut Cursor<'_>) -> Option<KeyStart> {
+    Some((c.array("source starts")?, c.array("exec starts")?))
+}
+
 /// The bytes of an object that holds details.
 pub(crate) fn details_of(bytes: &[u8]) -> Option<Details> {
     let mut c = Cursor::new(bytes, 0);
@@ -341,9 +349,11 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             stamps: c.list("stamps", |c| c.array("stamp"))?,
         }),
         4 => {
-            let (put_id, reason) = (c.id("put id")?, c.tag("reason", &REASONS)?);
+            let put_id = c.id("put id")?;
+            let (key, when) = (key_start(c)?, c.u64("when")?);
+            let reason = c.tag("reason", &REASONS)?;
             let why = if reason == 1 { Some(c.text("why")?) } else { None };
-            Record::Drop { put_id, reason, why }
+            Record::Drop { put_id, key, when, reason, why }
         }
         5 => Record::Seal,
         6 => Record::Footer(Footer {
@@ -357,6 +367,15 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             column_sum: c.id("column checksum")?,
             bytes: c.u64("bytes")?,
         }),
+        7 => Record::Count {
+            upto: c.u64("up to log")?,
+            counts: c.list("counts", |c| {
+                let [what] = c.array("what")?;
+                Some((what, c.varint("number")? as u64))
+            })?,
+            dropped: c
+                .list("dropped", |c| Some((key_start(c)?, c.u64("when")?, c.tag("rule", &REASONS)?)))?,
+        },
         _ => return None,
     };
     let noted =
@@ -543,13 +562,13 @@ fn apply(live: &mut HashMap<u64, Put>, order: &mut u64, record: Record) {
         Record::Drop { put_id, .. } => {
             live.remove(&put_id);
         }
-        Record::Header(_) | Record::Seal | Record::Footer(_) => {}
+        Record::Header(_) | Record::Seal | Record::Footer(_) | Record::Count { .. } => {}
     }
 }
 
 /// Every frame of a file and every field of it, in words.
 pub(crate) fn listing(frames: &[Frame]) -> String {
-    const KINDS: [&str; 7] = ["?", "HEADER", "PUT", "TOUCH", "DROP", "SEAL", "FOOTER"];
+    const KINDS: [&str; 8] = ["?", "HEADER", "PUT", "TOUCH", "DROP", "SEAL", "FOOTER", "COUNT"];
     let mut text = String::new();
     for frame in frames {
         let (_, noted) = record_of(frame).expect("a known record");

@@ -1,0 +1,345 @@
+//! What is counted: by every handle, always, and for the whole store in COUNT frames of its logs.
+//!
+//! Counting is an addition in memory and no system call. A handle writes down what it has counted seldom: after an
+//! append that is made anyway, if enough has gathered, and when it is closed or dropped. What a killed process had
+//! not written down yet is lost.
+
+use std::time::Duration;
+
+use super::{add::NotAdded, explain::DroppedBy, observe::Miss};
+use crate::{
+    error::Skip,
+    manifest,
+    sync::{
+        Maker, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// So many finds and adds are worth a write of their own beside an append.
+const GATHERED_MIN: u64 = 256;
+
+/// Defines what is counted: its place here is its number in COUNT frames for ever, so new ones come last.
+macro_rules! counted {
+    ($($name:ident,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        enum What { $($name,)* }
+
+        impl What {
+            const ALL: &[What] = &[$(What::$name,)*];
+        }
+    };
+}
+
+counted! {
+    Hits, SavedMs, Adds,
+    MissNeverSeen, MissDropped, MissOtherExec, MissInputChanged, MissObjectGone, MissObjectDamaged,
+    MissObjectUnreadable, MissDisabled, MissStoreUnreadable, MissMode,
+    AgainMaxFiles, AgainMaxBytes, AgainIdleMax,
+    SkipDisabled, SkipReadOnly, SkipSourceChanged, SkipNoSpace, SkipNoPermission, SkipTooBig, SkipNoRoom,
+    SkipTooLong, SkipNewer, SkipBusy, SkipIo,
+    EvictedMaxFiles, EvictedMaxBytes, EvictedIdleMax,
+    Compared,
+}
+
+/// How often what happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Counts {
+    /// Finds that gave an artifact.
+    pub hits: u64,
+    /// Sum of the recorded build times of all hits.
+    pub saved: Duration,
+    /// Artifacts stored.
+    pub adds: u64,
+    /// Finds that gave none, by reason.
+    pub misses: Misses,
+    /// Of these: the entry had been dropped by a limit not long before (the store remembers the last few hundred), so
+    /// that a higher one would have kept it.
+    pub asked_again: ByLimit,
+    /// Artifacts not stored, by reason.
+    pub skips: Skips,
+    /// Entries dropped by a limit.
+    pub evictions: ByLimit,
+    /// Artifacts compared with what is stored ([`Mode::Compare`](crate::Mode::Compare)).
+    pub compared: u64,
+}
+
+/// Misses by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Misses {
+    /// There was no entry, or none is remembered.
+    pub never_seen: u64,
+    /// There was an entry, and it was dropped.
+    pub dropped: u64,
+    /// Only other executables had made it.
+    pub other_exec: u64,
+    /// A file that the build had read beside its sources changed.
+    pub input_changed: u64,
+    /// An object was gone.
+    pub object_gone: u64,
+    /// An object was damaged, and set aside.
+    pub object_damaged: u64,
+    /// An object could not be opened or read.
+    pub object_unreadable: u64,
+    /// There was no store.
+    pub disabled: u64,
+    /// The store could not be read.
+    pub store_unreadable: u64,
+    /// The mode finds nothing.
+    pub by_mode: u64,
+}
+
+impl Misses {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        let Misses { never_seen, dropped, other_exec, input_changed, object_gone, object_damaged, .. } = self;
+        let Misses { object_unreadable, disabled, store_unreadable, by_mode, .. } = self;
+        let by_entry = never_seen + dropped + other_exec + input_changed;
+        by_entry + object_gone + object_damaged + object_unreadable + disabled + store_unreadable + by_mode
+    }
+}
+
+/// Skipped adds by reason, as in [`Skip`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names of `Skip`")]
+pub struct Skips {
+    pub disabled: u64,
+    pub read_only: u64,
+    pub source_changed: u64,
+    pub no_space: u64,
+    pub no_permission: u64,
+    pub too_big: u64,
+    pub no_room: u64,
+    pub too_long: u64,
+    pub newer: u64,
+    pub busy: u64,
+    pub io: u64,
+}
+
+impl Skips {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        let Skips { disabled, read_only, source_changed, no_space, no_permission, .. } = self;
+        let Skips { too_big, no_room, too_long, newer, busy, io, .. } = self;
+        let by_place = disabled + read_only + source_changed + no_space + no_permission;
+        by_place + too_big + no_room + too_long + newer + busy + io
+    }
+}
+
+/// A number for each limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct ByLimit {
+    /// `max_files`.
+    pub max_files: u64,
+    /// `max_bytes`.
+    pub max_bytes: u64,
+    /// `idle_max`.
+    pub idle_max: u64,
+}
+
+impl ByLimit {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.max_files + self.max_bytes + self.idle_max
+    }
+}
+
+impl Counts {
+    fn of(count: impl Fn(What) -> u64) -> Counts {
+        Counts {
+            hits: count(What::Hits),
+            saved: Duration::from_millis(count(What::SavedMs)),
+            adds: count(What::Adds),
+            misses: Misses {
+                never_seen: count(What::MissNeverSeen),
+                dropped: count(What::MissDropped),
+                other_exec: count(What::MissOtherExec),
+                input_changed: count(What::MissInputChanged),
+                object_gone: count(What::MissObjectGone),
+                object_damaged: count(What::MissObjectDamaged),
+                object_unreadable: count(What::MissObjectUnreadable),
+                disabled: count(What::MissDisabled),
+                store_unreadable: count(What::MissStoreUnreadable),
+                by_mode: count(What::MissMode),
+            },
+            asked_again: ByLimit {
+                max_files: count(What::AgainMaxFiles),
+                max_bytes: count(What::AgainMaxBytes),
+                idle_max: count(What::AgainIdleMax),
+            },
+            skips: Skips {
+                disabled: count(What::SkipDisabled),
+                read_only: count(What::SkipReadOnly),
+                source_changed: count(What::SkipSourceChanged),
+                no_space: count(What::SkipNoSpace),
+                no_permission: count(What::SkipNoPermission),
+                too_big: count(What::SkipTooBig),
+                no_room: count(What::SkipNoRoom),
+                too_long: count(What::SkipTooLong),
+                newer: count(What::SkipNewer),
+                busy: count(What::SkipBusy),
+                io: count(What::SkipIo),
+            },
+            evictions: ByLimit {
+                max_files: count(What::EvictedMaxFiles),
+                max_bytes: count(What::EvictedMaxBytes),
+                idle_max: count(What::EvictedIdleMax),
+            },
+            compared: count(What::Compared),
+        }
+    }
+}
+
+/// The counters of one handle.
+#[derive(Debug)]
+pub(super) struct Counters {
+    counted: [AtomicU64; What::ALL.len()],
+    /// How much of it has been written down.
+    written: Mutex<[u64; What::ALL.len()]>,
+    /// Who counts: what a forked child has inherited is its parent's to write down.
+    maker: OnceLock<Maker>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            counted: std::array::from_fn(|_| AtomicU64::new(0)),
+            written: Mutex::new([0; What::ALL.len()]),
+            maker: OnceLock::new(),
+        }
+    }
+}
+
+impl Counters {
+    fn add(&self, what: What, by: u64) {
+        self.maker.get_or_init(Maker::here);
+        self.counted[what as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(super) fn hit(&self, cost: Duration) {
+        self.add(What::Hits, 1);
+        self.add(What::SavedMs, u64::try_from(cost.as_millis()).unwrap_or(0));
+    }
+
+    pub(super) fn missed(&self, miss: &Miss) {
+        self.add(
+            match miss {
+                Miss::Absent | Miss::NeverSeen => What::MissNeverSeen,
+                Miss::Dropped(_) => What::MissDropped,
+                Miss::OtherExec => What::MissOtherExec,
+                Miss::InputChanged(_) => What::MissInputChanged,
+                Miss::ObjectMissing(_) => What::MissObjectGone,
+                Miss::ObjectDamaged(_) => What::MissObjectDamaged,
+                Miss::ObjectUnreadable(_) => What::MissObjectUnreadable,
+                Miss::Disabled(_) => What::MissDisabled,
+                Miss::Unreadable(_) => What::MissStoreUnreadable,
+                Miss::Mode => What::MissMode,
+            },
+            1,
+        );
+        if let Miss::Dropped(rule) = miss {
+            match rule {
+                DroppedBy::MaxFiles => self.add(What::AgainMaxFiles, 1),
+                DroppedBy::MaxBytes => self.add(What::AgainMaxBytes, 1),
+                DroppedBy::IdleMax => self.add(What::AgainIdleMax, 1),
+                DroppedBy::Request | DroppedBy::Rejection => {}
+            }
+        }
+    }
+
+    pub(super) fn added(&self) {
+        self.add(What::Adds, 1);
+    }
+
+    pub(super) fn not_added(&self, why: &NotAdded) {
+        let what = match why {
+            // The caller's mistake.
+            NotAdded::NoOutput(_) => return,
+            NotAdded::Compared(_) => What::Compared,
+            NotAdded::Skipped(skip) => match skip {
+                Skip::Disabled(_) => What::SkipDisabled,
+                Skip::ReadOnly => What::SkipReadOnly,
+                Skip::SourceChanged(_) => What::SkipSourceChanged,
+                Skip::NoSpace => What::SkipNoSpace,
+                Skip::NoPermission(_) => What::SkipNoPermission,
+                Skip::TooBig { .. } => What::SkipTooBig,
+                Skip::NoRoom => What::SkipNoRoom,
+                Skip::TooLong => What::SkipTooLong,
+                Skip::Newer => What::SkipNewer,
+                Skip::Busy => What::SkipBusy,
+                Skip::Io { .. } => What::SkipIo,
+            },
+        };
+        self.add(what, 1);
+    }
+
+    pub(super) fn evicted(&self, rule: DroppedBy, entries: u64) {
+        match rule {
+            DroppedBy::MaxFiles => self.add(What::EvictedMaxFiles, entries),
+            DroppedBy::MaxBytes => self.add(What::EvictedMaxBytes, entries),
+            DroppedBy::IdleMax => self.add(What::EvictedIdleMax, entries),
+            DroppedBy::Request | DroppedBy::Rejection => {}
+        }
+    }
+
+    fn now(&self) -> [u64; What::ALL.len()] {
+        std::array::from_fn(|place| self.counted[place].load(Ordering::Relaxed))
+    }
+
+    /// What this handle has counted.
+    pub(super) fn own(&self) -> Counts {
+        let now = self.now();
+        Counts::of(|what| now[what as usize])
+    }
+
+    /// What is written down, and what this handle has not yet.
+    pub(super) fn with(&self, written_down: &manifest::Counts) -> Counts {
+        let (now, written) = (self.now(), *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        Counts::of(|what| {
+            let place = what as usize;
+            let down = written_down.get(&(what as u8)).copied().unwrap_or(0);
+            down.saturating_add(now[place].saturating_sub(written[place]))
+        })
+    }
+
+    /// Whether enough has gathered to be written down with an append that is made anyway.
+    pub(super) fn is_due(&self) -> bool {
+        let finds_and_adds = |numbers: &[u64; What::ALL.len()]| {
+            numbers
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != What::SavedMs as usize)
+                .map(|(_, n)| n)
+                .sum()
+        };
+        let (now, written): (u64, u64) = (
+            finds_and_adds(&self.now()),
+            finds_and_adds(&self.written.lock().unwrap_or_else(PoisonError::into_inner)),
+        );
+        now.saturating_sub(written) >= GATHERED_MIN
+    }
+
+    /// What is to be written down now, by `write`; if that fails it is tried again with what comes on top.
+    pub(super) fn write_down<E>(&self, write: impl FnOnce(&manifest::Counts) -> Result<(), E>) {
+        if !self.maker.get().is_some_and(|maker| maker.is_here()) {
+            return;
+        }
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        let gathered =
+            What::ALL.iter().map(|what| (*what as u8, now[*what as usize] - written[*what as usize]));
+        let gathered: manifest::Counts = gathered.filter(|(_, number)| *number > 0).collect();
+        if !gathered.is_empty() && write(&gathered).is_ok() {
+            *written = now;
+        }
+    }
+}
