@@ -6,7 +6,6 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    ffi::OsString,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -102,14 +101,14 @@ impl Inner {
             let of_it = |why| Explanation { nearest: Some(Entry::new(put.clone())), ..Explanation::of(why) };
             match self.inspect(root, put, sources) {
                 Ok(()) => return of_it(Why::Hit),
-                Err(why) => newest = newest.or_else(|| Some(of_it(why))),
+                Err(why) => newest = newest.or_else(|| Some(of_it(*why))),
             }
         }
         newest.unwrap_or_else(|| Explanation::of(Why::NeverSeen))
     }
 
     /// Whether everything that an entry needs is right.
-    fn inspect(&self, root: &Arc<Root>, put: &Put, sources: &Sources) -> Result<(), Why> {
+    fn inspect(&self, root: &Arc<Root>, put: &Put, sources: &Sources) -> Result<(), Box<Why>> {
         let spilled = match put.spilled() {
             Some(output) => Some(self.read_details(root, output)?),
             None => None,
@@ -120,7 +119,7 @@ impl Inner {
         put.visible().iter().try_for_each(|output| self.inspect_output(root, output))
     }
 
-    fn inspect_inputs(&self, details: &Details, put: &Put, sources: &Sources) -> Result<(), Why> {
+    fn inspect_inputs(&self, details: &Details, put: &Put, sources: &Sources) -> Result<(), Box<Why>> {
         let moves = Moves::since(&details.recipe, sources);
         for input in &details.discovered {
             let path = moves.now(fs::text_of(&input.path).into());
@@ -129,23 +128,24 @@ impl Inner {
                 ObjectDigest::from_bytes(input.digest),
             );
             if now != Some(was) {
-                return Err(Why::InputChanged { path, was, now, last_right: last_right(put) });
+                return Err(Box::new(Why::InputChanged { path, was, now, last_right: last_right(put) }));
             }
         }
         Ok(())
     }
 
-    fn inspect_output(&self, root: &Root, output: &OutputRecord) -> Result<(), Why> {
+    fn inspect_output(&self, root: &Root, output: &OutputRecord) -> Result<(), Box<Why>> {
         let digest = ObjectDigest::from_bytes(output.object);
-        let damaged = || Why::Damaged {
-            object: digest,
-            set_aside: root.objects.aside(&digest).map(|below| root.path.join(below)),
+        let damaged = || {
+            let set_aside = root.objects.aside(&digest).map(|below| root.path.join(below));
+            Box::new(Why::Damaged { object: digest, set_aside })
         };
         let right = |is_right: bool| if is_right { Ok(()) } else { Err(damaged()) };
         if let Some(bytes) = &output.packed {
             return right(ObjectDigest::of_bytes(bytes) == digest && bytes.len() as u64 == output.len);
         }
-        let unreadable = |why: String| Why::Unusable { why: format!("{}: {why}", root.path.display()) };
+        let unreadable =
+            |why: String| Box::new(Why::Unusable { why: format!("{}: {why}", root.path.display()) });
         let hashes_right = |file: &fs::File| {
             let found =
                 objects::hash_of(file).map_err(|error| unreadable(format!("object {digest}: {error}")))?;
@@ -165,7 +165,7 @@ impl Inner {
     }
 
     /// The details of an entry that lie in an object of their own.
-    fn read_details(&self, root: &Arc<Root>, output: &OutputRecord) -> Result<Details, Why> {
+    fn read_details(&self, root: &Arc<Root>, output: &OutputRecord) -> Result<Details, Box<Why>> {
         self.inspect_output(root, output)?;
         let digest = ObjectDigest::from_bytes(output.object);
         let bytes = match root.objects.open(&digest) {
@@ -174,7 +174,7 @@ impl Inner {
             Err(_) => None,
         };
         let details = bytes.and_then(|bytes| Details::of_bytes(&bytes).ok());
-        details.ok_or(Why::Damaged { object: digest, set_aside: None })
+        details.ok_or_else(|| Box::new(Why::Damaged { object: digest, set_aside: None }))
     }
 
     fn compare_with_nearest(&self, root: &Arc<Root>, sources: &Sources, exec: &[u8; 32]) -> Explanation {
@@ -298,7 +298,7 @@ fn part_changes(was: &[PartRecord], now: &[PartRecord], last_right: SystemTime) 
     let changed = pairs.filter(|(_, was, now)| was.map(digest) != now.map(digest));
     changed
         .map(|(name, was, now)| Why::SourceChanged {
-            name: OsString::from(fs::text_of(name)),
+            name: fs::text_of(name),
             path: now.or(was).and_then(path),
             was: was.map(digest),
             now: now.map(digest),

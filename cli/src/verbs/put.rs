@@ -45,5 +45,7 @@ pub(crate) fn put(args: &PutArgs, store: Option<&Path>) -> Done {
             Ok(Exit::Success)
         }
         Added::Skipped(why) => Err(Fail::new(format!("not stored: {why}"))),
+        // No flag of the command asks for that mode.
+        Added::Compared(_) => Err(Fail::new("not stored: it was compared with what is stored")),
     }
 }

@@ -583,11 +583,13 @@ pub(crate) fn listing(frames: &[Frame]) -> String {
     text
 }
 
+/// Device, inode, length, modification and change time, what, value.
+type Remembered = (u64, u64, u64, [(i64, u32); 2], u32, [u8; 32]);
+
 /// Chapter "The memo".
 pub(crate) struct Memo {
     pub(crate) boot: String,
-    /// Device, inode, length, modification and change time, what, value; in that order.
-    pub(crate) records: Vec<(u64, u64, u64, [(i64, u32); 2], u32, [u8; 32])>,
+    pub(crate) records: Vec<Remembered>,
 }
 
 /// All that it says. `None` if it is none.
