@@ -136,6 +136,16 @@ pub use store::{
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+/// Runs the examples of the guides for hosts.
+#[cfg(doctest)]
+#[expect(rustdoc::invalid_codeblock_attributes, reason = "`norun` is for tests/it/docs.rs")]
+mod hosts {
+    #[doc = include_str!("../docs/hosts/native.md")]
+    mod native {}
+    #[doc = include_str!("../docs/hosts/reloading.md")]
+    mod reloading {}
+}
+
 /// For the tests of this repository alone: the simulated disk, and doors to what has no public one.
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 #[doc(hidden)]

@@ -198,6 +198,7 @@ impl Store {
         mut load: impl FnMut(&Artifact) -> Result<T, LoadFailed<L>>,
     ) -> Result<Loaded<T>, LoadOrBuildError<E, L>> {
         let mut except = Vec::new();
+        let mut failed = 0;
         loop {
             let Got { artifact, how } = self.get_or_build_except(sources, &mut build, &except)?;
             match load(&artifact) {
@@ -207,12 +208,13 @@ impl Store {
                     if artifact.was_compiled_by_current_exec() {
                         self.reject(&artifact, "it did not load");
                     }
-                    let was_stored = matches!(how, How::Hit | How::Waited);
-                    if !was_stored || !except.is_empty() {
+                    failed += 1;
+                    if !matches!(how, How::Hit | How::Waited) || failed > 2 {
                         return Err(LoadOrBuildError::Load(error));
                     }
-                    // All that was there: only what is made from here on is worth another load.
-                    except = self.0.put_ids_of(sources);
+                    // Only what is made from here on is worth another load. One's own that is there beside the failed
+                    // one is most likely just that: somebody else had the same failure, and has built already.
+                    except.extend(self.0.put_ids_of(sources, failed == 1));
                     except.extend(artifact.put().map(|put| put.put_id));
                 }
             }
@@ -231,11 +233,13 @@ impl Store {
 }
 
 impl Inner {
-    /// The entries of these sources, whoever made them, as this handle last knew them.
-    fn put_ids_of(&self, sources: &Sources) -> Vec<PutId> {
+    /// The entries of these sources as this handle last knew them: all, or those of other executables.
+    fn put_ids_of(&self, sources: &Sources, only_others: bool) -> Vec<PutId> {
         let root = self.root().ok().flatten();
         let puts = root.map(|root| root.manifest.of_source(sources.digest().as_bytes()));
-        puts.into_iter().flatten().map(|put| put.put_id).collect()
+        let own = self.exec().unwrap_or_default();
+        let wanted = puts.into_iter().flatten().filter(|put| !only_others || put.exec != own);
+        wanted.map(|put| put.put_id).collect()
     }
 
     fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {

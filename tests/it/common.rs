@@ -94,6 +94,33 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// The binary of an example, beside those of the tests. `cargo test` has built it, unless it was told to build one test
+/// alone.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let profile = this.ancestors().nth(2).unwrap();
+    if let Some(cargo) = env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--example", name, "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.file_name().is_some_and(|name| name == "release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+    }
+    profile.join("examples").join(name)
+}
+
+/// Copies a directory with all that is below it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &to) } else { fs::write(&to, fs::read(&path).unwrap()).unwrap() }
+    }
+}
+
 pub(crate) fn config(store_dir: &Path) -> ConfigBuilder {
     Config::builder(store_dir).exec(Exec::Given(b"host".to_vec()))
 }

@@ -78,15 +78,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README.md, and the documents in `docs/` by name.
+/// README.md, and the documents in `docs/` and below by name.
 fn documents() -> Vec<PathBuf> {
-    let mut documents: Vec<_> = fs::read_dir(root().join("docs"))
-        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
-        .unwrap_or_default();
-    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut documents = Vec::new();
+    collect(&root().join("docs"), &mut documents);
     documents.sort();
     documents.insert(0, root().join("README.md"));
     documents
+}
+
+fn collect(dir: &Path, documents: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, documents);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(path);
+        }
+    }
 }
 
 fn read(path: &Path) -> String {
@@ -150,6 +159,26 @@ fn the_first_two_commands_of_the_readme_are_the_example_host_and_the_tests() {
     assert_eq!(commands[0].text, "cargo run --release --example plugin_host\n");
     assert_eq!(commands[1].text, "cargo test --workspace\n");
     assert_eq!([&commands[0].text, &commands[1].text], [&shown_by_ci("1"), &shown_by_ci("2")]);
+}
+
+#[test]
+fn the_guides_for_hosts_are_among_the_documents() {
+    let guides = documents().into_iter().filter(|path| path.parent() == Some(&root().join("docs/hosts")));
+    assert!(guides.count() >= 4);
+}
+
+/// A link between documents leads to a file.
+#[test]
+fn every_link_to_a_file_leads_somewhere() {
+    let mut wrong = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to);
+        let files = targets.map(|to| to.split('#').next().unwrap()).filter(|to| !to.is_empty());
+        let local = files.filter(|to| !to.contains(':') && !to.contains(' '));
+        wrong.extend(local.filter(|to| !document.with_file_name(to).exists()).map(String::from));
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

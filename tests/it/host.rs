@@ -1,9 +1,8 @@
 //! The example host, run as its users run it: what it compiles, what it does not, and what it says.
 
-use crate::common::{Place, let_the_file_clock_tick};
+use crate::common::{Place, copy, example, let_the_file_clock_tick};
 use std::{
     collections::BTreeMap,
-    env,
     ffi::{OsStr, OsString},
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -15,23 +14,9 @@ use std::{
 /// How many compilers the plugins take in all: one each, and for the three files of the calculator four.
 const ALL: u32 = 6 + 4;
 
-/// The binary, beside those of the tests. `cargo test` has built it, unless it was told to build this test alone.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let this = env::current_exe().unwrap();
-        let profile = this.ancestors().nth(2).unwrap();
-        if let Some(cargo) = env::var_os("CARGO") {
-            let mut build = Command::new(cargo);
-            build.args(["build", "--quiet", "--example", "plugin_host", "--target-dir"]);
-            build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-            if profile.file_name() == Some(OsStr::new("release")) {
-                build.arg("--release");
-            }
-            assert!(build.status().unwrap().success());
-        }
-        profile.join("examples/plugin_host")
-    })
+    BINARY.get_or_init(|| example("plugin_host"))
 }
 
 /// A place with a copy of the plugins.
@@ -80,15 +65,6 @@ impl Host {
         let old = fs::read_to_string(&path).unwrap();
         fs::write(&path, old + text).unwrap();
         let_the_file_clock_tick();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &to) } else { fs::write(&to, fs::read(&path).unwrap()).unwrap() }
     }
 }
 

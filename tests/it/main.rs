@@ -13,6 +13,7 @@ mod bad_objects;
 mod bad_places;
 mod bad_rights;
 mod bad_sources;
+mod cargo_host;
 mod common;
 mod costs;
 mod crash;
@@ -30,7 +31,11 @@ mod keys;
 mod many_writers;
 mod memo;
 mod packed;
+<<<<<<< HEAD
 mod rebuild;
+=======
+mod reload;
+>>>>>>> 40665f0 (Hosts that reload and hosts with crates for plugins: two examples, their tests, and a guide for each kind of host)
 mod scenarios;
 mod scrub;
 mod seed_limits;

@@ -1,0 +1,1 @@
+pub(crate) const GREETING: &str = "hello from Rust";
