@@ -2,7 +2,7 @@
 //! store's file, and compiled functions for its incremental compilation.
 //!
 //! ```
-//! # fn main() -> anyhow::Result<()> {
+//! # fn main() -> wasmtime::Result<()> {
 //! use plugcache::{Config, Exec, Store};
 //! use plugcache_wasmtime::Loader;
 //! use wasmtime::{Engine, Instance};
