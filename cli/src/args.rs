@@ -45,6 +45,9 @@ pub(crate) enum Verb {
     Forget(ForgetArgs),
     /// Drops all entries; what is in use stays usable
     Clear(Json),
+    Scrub(ScrubArgs),
+    /// Writes the list of entries anew, from whatever of it can be read
+    Rebuild(Json),
     /// Looks for what keeps a store from working, and says what to do
     Doctor(Json),
     /// Prints the completions of a shell
@@ -215,6 +218,22 @@ pub(crate) struct ForgetArgs {
     /// Their keys, or enough of the beginning of each
     #[arg(required = true, value_name = "KEY")]
     pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Reads everything that is stored, proves it, and sets aside what is damaged
+#[derive(Args)]
+pub(crate) struct ScrubArgs {
+    /// Read no more than this in a second [default: as fast as it goes]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size)]
+    pub(crate) bytes_per_second: Option<u64>,
+    /// Stop after so much; the report says where to go on
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size)]
+    pub(crate) max_bytes: Option<u64>,
+    /// Go on where an earlier one stopped
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) json: Json,
 }

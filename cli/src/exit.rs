@@ -11,6 +11,7 @@ pub(crate) enum Exit {
     Failure = 1,
     Usage = 2,
     Miss = 3,
+    Damage = 4,
     Busy = 5,
 }
 

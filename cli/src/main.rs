@@ -32,7 +32,7 @@ use args::{Cli, Verb};
 use clap::Parser as _;
 use exit::{Done, Exit, Fail};
 use std::{env, ffi::OsString, process::ExitCode};
-use verbs::{doctor, drop, du, find, ls, put, run, stats, texts};
+use verbs::{doctor, drop, du, find, ls, put, run, scrub, stats, texts};
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
@@ -75,6 +75,8 @@ fn code(cli: Cli) -> u8 {
         Verb::Du(args) => du::du(&args, store),
         Verb::Forget(args) => drop::forget(&args, store),
         Verb::Clear(args) => drop::clear(&args, store),
+        Verb::Scrub(args) => scrub::scrub(&args, store),
+        Verb::Rebuild(args) => scrub::rebuild(&args, store),
         Verb::Doctor(args) => doctor::doctor(&args, store),
         Verb::Completions { shell } => texts::completions(shell),
         Verb::Man => texts::man(),

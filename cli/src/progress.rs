@@ -1,6 +1,6 @@
 //! Progress on standard error, for people who wait at a terminal; nothing elsewhere.
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
 /// Less than this is stored before anybody could read of it.
@@ -19,6 +19,17 @@ impl Progress {
             ProgressBar::new_spinner().with_message(format!("{doing} {}", crate::out::human::size(bytes)));
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress(bar)
+    }
+
+    /// For a task of so many steps.
+    pub(crate) fn of_steps(doing: &'static str, steps: u64) -> Progress {
+        let bar = ProgressBar::new(steps).with_message(doing);
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        Progress(style.map_or(bar.clone(), |style| bar.with_style(style)))
+    }
+
+    pub(crate) fn at(&self, step: u64) {
+        self.0.set_position(step);
     }
 
     pub(crate) fn finish(self) {

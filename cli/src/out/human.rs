@@ -63,7 +63,6 @@ fn three_digits(value: f64) -> String {
 }
 
 /// `500`, `64K`, `1.5M`, `2GiB`: powers of 1024.
-#[cfg(test)]
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = apart(text)?;
     let factor = match unit.to_ascii_lowercase().trim_end_matches("ib").trim_end_matches('b') {

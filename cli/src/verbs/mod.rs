@@ -7,5 +7,6 @@ pub(crate) mod find;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod run;
+pub(crate) mod scrub;
 pub(crate) mod stats;
 pub(crate) mod texts;

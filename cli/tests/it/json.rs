@@ -56,6 +56,8 @@ fn printed() -> Vec<Value> {
         "put --json -s a.c a.c",
         "stats --json",
         "du --json",
+        "scrub --json",
+        "rebuild --json",
         &format!("forget --json {key}"),
         "clear --json",
         "doctor --json",

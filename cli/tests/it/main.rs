@@ -8,9 +8,12 @@
 mod builds;
 mod common;
 mod compilers;
+mod costs;
+mod damage;
 mod inspect;
 mod json;
 mod page;
+mod placing;
 mod put_and_get;
 mod run;
 mod run_alone;
