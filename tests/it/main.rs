@@ -31,11 +31,8 @@ mod keys;
 mod many_writers;
 mod memo;
 mod packed;
-<<<<<<< HEAD
 mod rebuild;
-=======
 mod reload;
->>>>>>> 40665f0 (Hosts that reload and hosts with crates for plugins: two examples, their tests, and a guide for each kind of host)
 mod scenarios;
 mod scrub;
 mod seed_limits;
