@@ -35,6 +35,7 @@ pub(crate) enum Verb {
     Path(PathArgs),
     Get(GetArgs),
     Key(KeyVerbArgs),
+    Explain(ExplainArgs),
     /// Lists the entries of the store
     Ls(Json),
     Show(ShowArgs),
@@ -46,6 +47,7 @@ pub(crate) enum Verb {
     /// Drops all entries; what is in use stays usable
     Clear(Json),
     Scrub(ScrubArgs),
+    Sweep(SweepArgs),
     /// Writes the list of entries anew, from whatever of it can be read
     Rebuild(Json),
     /// Looks for what keeps a store from working, and says what to do
@@ -203,6 +205,17 @@ pub(crate) struct KeyVerbArgs {
     pub(crate) of: OfCommand,
 }
 
+/// Says whether a key hits, and if not, why not and what to do
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: Json,
+    #[command(flatten)]
+    pub(crate) of: OfCommand,
+}
+
 /// Shows all that is recorded with an entry
 #[derive(Args)]
 pub(crate) struct ShowArgs {
@@ -234,6 +247,25 @@ pub(crate) struct ScrubArgs {
     /// Go on where an earlier one stopped
     #[arg(long, value_name = "CURSOR")]
     pub(crate) from: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Brings the store within limits, and removes what killed processes left behind
+#[derive(Args)]
+pub(crate) struct SweepArgs {
+    /// Let entries go until their files take no more than this
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size)]
+    pub(crate) max_bytes: Option<u64>,
+    /// Let entries go until there are no more than this
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<u64>,
+    /// Let entries go that were not used for this long, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = human::parse_span)]
+    pub(crate) idle: Option<Duration>,
+    /// Change nothing, and say what would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

@@ -53,8 +53,8 @@ impl KeyArgs {
         outputs: &[PathBuf],
     ) -> Result<Sources, NoKey> {
         let toolchain = match command.first() {
-            _ if !self.tools.is_empty() => tools::of_files(&self.tools)?,
-            Some(program) => tools::of_command(program)?.ok_or(NoKey::NoCommand)?,
+            _ if !self.tools.is_empty() => tools::of_files(&self.tools, store)?,
+            Some(program) => tools::of_command(program, store)?.ok_or(NoKey::NoCommand)?,
             None => Toolchain::none(),
         };
         let mut builder = Sources::new(KIND, &toolchain, command).files(&self.sources);

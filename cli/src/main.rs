@@ -32,7 +32,7 @@ use args::{Cli, Verb};
 use clap::Parser as _;
 use exit::{Done, Exit, Fail};
 use std::{env, ffi::OsString, process::ExitCode};
-use verbs::{doctor, drop, du, find, ls, put, run, scrub, stats, texts};
+use verbs::{doctor, drop, du, explain, find, ls, put, run, scrub, stats, sweep, texts};
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
@@ -69,6 +69,7 @@ fn code(cli: Cli) -> u8 {
         Verb::Path(args) => find::path(&args, store),
         Verb::Get(args) => find::get(&args, store),
         Verb::Key(args) => find::key(&args, store),
+        Verb::Explain(args) => explain::explain(&args, store),
         Verb::Ls(args) => ls::ls(&args, store),
         Verb::Show(args) => ls::show(&args, store),
         Verb::Stats(args) => stats::stats(&args, store),
@@ -76,6 +77,7 @@ fn code(cli: Cli) -> u8 {
         Verb::Forget(args) => drop::forget(&args, store),
         Verb::Clear(args) => drop::clear(&args, store),
         Verb::Scrub(args) => scrub::scrub(&args, store),
+        Verb::Sweep(args) => sweep::sweep(&args, store),
         Verb::Rebuild(args) => scrub::rebuild(&args, store),
         Verb::Doctor(args) => doctor::doctor(&args, store),
         Verb::Completions { shell } => texts::completions(shell),

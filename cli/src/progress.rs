@@ -1,7 +1,7 @@
 //! Progress on standard error, for people who wait at a terminal; nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// Less than this is stored before anybody could read of it.
 const LARGE: u64 = 64 << 20;
@@ -14,9 +14,13 @@ impl Progress {
         if bytes < LARGE {
             return Progress(ProgressBar::hidden());
         }
+        Progress::waiting(format!("{doing} {}", crate::out::human::size(bytes)))
+    }
+
+    /// For a task of which nothing is known.
+    pub(crate) fn waiting(doing: impl Into<Cow<'static, str>>) -> Progress {
         // Draws nothing where standard error is no terminal.
-        let bar =
-            ProgressBar::new_spinner().with_message(format!("{doing} {}", crate::out::human::size(bytes)));
+        let bar = ProgressBar::new_spinner().with_message(doing);
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress(bar)
     }

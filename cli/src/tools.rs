@@ -1,7 +1,7 @@
 //! Which program a command line starts, and what identifies it.
 
 use crate::exit::{Fail, chain};
-use plugcache::{Toolchain, ToolchainError};
+use plugcache::{Store, Toolchain, ToolchainError};
 use std::{
     env,
     ffi::OsStr,
@@ -23,18 +23,18 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// The files that do the work of a command. What cannot be looked through (a script, a wrapper) counts by its own
-/// content. `Ok(None)`: there is no such command.
-pub(crate) fn of_command(command: &OsStr) -> Result<Option<Toolchain>, Fail> {
+/// content. `Ok(None)`: there is no such command. What the store knows to be unchanged is not read.
+pub(crate) fn of_command(command: &OsStr, store: &Store) -> Result<Option<Toolchain>, Fail> {
     let Some(path) = resolve(command) else { return Ok(None) };
-    match Toolchain::of_program(&path) {
+    match Toolchain::of_program_with(&path, store) {
         Ok(toolchain) => Ok(Some(toolchain)),
         Err(ToolchainError::NotFound { .. }) => Ok(None),
-        Err(ToolchainError::Opaque { .. }) => of_files(&[path]).map(Some),
+        Err(ToolchainError::Opaque { .. }) => of_files(&[path], store).map(Some),
         Err(error) => Err(Fail::new(format!("{}: {}", path.display(), chain(&error)))),
     }
 }
 
 /// Files that the caller named as those that do the work, by their content.
-pub(crate) fn of_files(paths: &[PathBuf]) -> Result<Toolchain, Fail> {
-    Toolchain::of_files("tool", paths).map_err(|error| Fail::of(&error))
+pub(crate) fn of_files(paths: &[PathBuf], store: &Store) -> Result<Toolchain, Fail> {
+    Toolchain::of_files_with("tool", paths, store).map_err(|error| Fail::of(&error))
 }

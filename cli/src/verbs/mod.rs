@@ -3,10 +3,12 @@
 pub(crate) mod doctor;
 pub(crate) mod drop;
 pub(crate) mod du;
+pub(crate) mod explain;
 pub(crate) mod find;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod run;
 pub(crate) mod scrub;
 pub(crate) mod stats;
+pub(crate) mod sweep;
 pub(crate) mod texts;

@@ -11,7 +11,7 @@ use crate::{
     },
     place as places,
 };
-use plugcache::{Stats, Status, Store};
+use plugcache::{ByLimit, Misses, Skips, Stats, Status, Store};
 use serde::Serialize;
 use std::{path::Path, time::Duration};
 
@@ -25,10 +25,42 @@ struct Numbers {
     max_bytes: u64,
     /// What building all of it anew would take.
     cost_ms: u64,
+    hits: u64,
+    misses: u64,
+    saved_ms: u64,
+    adds: u64,
+    skips: u64,
+    misses_by_reason: Misses,
+    skips_by_reason: Skips,
+    evictions: By,
+    /// Misses of what a limit had dropped not long before.
+    asked_again: By,
+    /// Of other versions, below the same directory.
+    other_formats: Vec<u32>,
+}
+
+/// Which limit it was.
+#[derive(Serialize)]
+struct By {
+    max_files: u64,
+    max_bytes: u64,
+    idle: u64,
+}
+
+impl By {
+    fn of(by: &ByLimit) -> By {
+        By { max_files: by.max_files, max_bytes: by.max_bytes, idle: by.idle_max }
+    }
+
+    fn sum(&self) -> u64 {
+        self.max_files + self.max_bytes + self.idle
+    }
 }
 
 impl Numbers {
     fn of(store: &Store, stats: &Stats) -> Numbers {
+        // This call has found nothing, so all that was counted is that of others.
+        let counts = &stats.store;
         let cost: Duration = store.entries().map(|entry| entry.cost()).sum();
         Numbers {
             dir: store.config().dir().to_string_lossy().into_owned(),
@@ -44,12 +76,22 @@ impl Numbers {
             max_files: store.config().max_files(),
             max_bytes: store.config().max_bytes(),
             cost_ms: ms(cost),
+            hits: counts.hits,
+            misses: counts.misses.sum(),
+            saved_ms: ms(counts.saved),
+            adds: counts.adds,
+            skips: counts.skips.sum(),
+            misses_by_reason: counts.misses.clone(),
+            skips_by_reason: counts.skips.clone(),
+            evictions: By::of(&counts.evictions),
+            asked_again: By::of(&counts.asked_again),
+            other_formats: stats.other_formats.clone(),
         }
     }
 
     /// For people: what, how much, and of how much.
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut lines = vec![
             ("store", self.dir.clone()),
             ("status", self.status.clone()),
             ("entries", format!("{} of at most {}", self.entries, self.max_files)),
@@ -58,8 +100,32 @@ impl Numbers {
                 "build time",
                 format!("{} to make all of it anew", human::span(Duration::from_millis(self.cost_ms))),
             ),
-        ]
+            ("hits", format!("{}, {} saved", self.hits, human::span(Duration::from_millis(self.saved_ms)))),
+            ("misses", format!("{}{}", self.misses, reasons(&self.misses_by_reason))),
+            (
+                "stored",
+                format!("{}, and {} not stored{}", self.adds, self.skips, reasons(&self.skips_by_reason)),
+            ),
+            (
+                "evicted",
+                format!("{}, of which {} were asked for again", self.evictions.sum(), self.asked_again.sum()),
+            ),
+        ];
+        if !self.other_formats.is_empty() {
+            let versions: Vec<_> = self.other_formats.iter().map(u32::to_string).collect();
+            lines.push(("others", format!("stores of versions {} lie beside it", versions.join(", "))));
+        }
+        lines
     }
+}
+
+/// What of it is not 0: ` (never seen 3, dropped 1)`.
+fn reasons(counts: &impl Serialize) -> String {
+    let value = serde_json::to_value(counts).unwrap_or_default();
+    let counts = value.as_object().into_iter().flatten();
+    let counted = counts.filter_map(|(name, count)| Some((name, count.as_u64().filter(|count| *count > 0)?)));
+    let texts: Vec<_> = counted.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
+    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join(", ")) }
 }
 
 pub(crate) fn stats(args: &PageArgs, store: Option<&Path>) -> Done {

@@ -35,3 +35,31 @@ fn path_on_a_hit_takes_no_more_instructions_than_were_measured() {
     println!("{count} instructions");
     assert!(count <= INSTRUCTIONS * 11 / 10, "{count} instructions, {INSTRUCTIONS} were measured");
 }
+
+#[test]
+fn path_on_a_hit_reads_no_tools_contents() {
+    if !have("strace", &["-V"]) {
+        return;
+    }
+    let place = place();
+    // Old enough to be remembered, as a tool is.
+    place.write("cc1", vec![b'x'; 1 << 20]);
+    let old = Command::new("touch").args(["-d", "1 hour ago"]).arg(place.path("cc1")).status().unwrap();
+    assert!(old.success());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let words = "path -s a.c --tool cc1";
+    place.out("put -s a.c --tool cc1 a.so");
+    place.out(words);
+    let trace = place.beside("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-e", "trace=open,openat,openat2,execve", "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_plugcache"));
+    command.args(words.split(' ')).current_dir(place.path("")).env("PLUGCACHE_DIR", place.store());
+    assert!(command.output().unwrap().status.success());
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    assert_eq!(trace.matches("execve").count(), 1, "{trace}");
+    let opened = trace.lines().filter(|line| !line.contains("execve(") && line.contains("cc1\""));
+    assert_eq!(opened.count(), 0, "{trace}");
+}

@@ -135,3 +135,49 @@ fn the_help_begins_with_the_line_that_most_need() {
     let first = "plugcache run -o plugin.so -s plugin.c -- cc -shared -fPIC -o plugin.so plugin.c";
     assert_eq!(help.lines().next(), Some(first));
 }
+
+#[test]
+fn explain_names_the_reason_of_a_miss_and_what_to_do() {
+    let place = Place::with_entry();
+    let explain = |words: &str| place.run(&format!("explain {words} -- ./tool a.c a.so"));
+    assert_eq!(explain("-s a.c").code, 0);
+    let never = place.run("explain -s a.so");
+    assert_eq!((never.code, never.err.as_str()), (3, ""));
+    place.write("a.c", "changed");
+    let changed = explain("-s a.c");
+    assert!(changed.code == 3 && changed.out.contains("a.c changed"), "{changed:?}");
+    assert!(changed.out.contains("what to do: "), "{changed:?}");
+    place.write("a.c", "the source");
+    let context = explain("-s a.c -c abi=2");
+    assert!(context.code == 3 && context.out.contains("the context value abi"), "{context:?}");
+    place.out("clear");
+    let dropped = explain("-s a.c");
+    assert!(dropped.code == 3 && dropped.out.contains("by request"), "{dropped:?}");
+}
+
+#[test]
+fn sweep_keeps_the_limits_that_it_is_given_and_a_dry_run_changes_nothing() {
+    let place = place_with(4);
+    let said = place.out("sweep --dry-run --max-files 1");
+    assert!(said.starts_with("would drop 3 entries"), "{said}");
+    assert_eq!(place.out("ls --json").lines().count(), 4);
+    assert!(place.out("sweep --max-files 1").starts_with("dropped 3 entries"));
+    assert_eq!(place.out("ls --json").lines().count(), 1);
+    assert!(place.out("sweep --idle 30d").starts_with("dropped 0 entries"));
+    assert!(place.out("sweep --max-bytes 1K").starts_with("dropped 0 entries"));
+    assert!(place.out("sweep --max-bytes 0").starts_with("dropped 1 entries"));
+    for wrong in ["sweep --idle 30", "sweep --max-bytes x", "sweep --max-files -1"] {
+        place.run(wrong).ends(2);
+    }
+}
+
+#[test]
+fn stats_count_what_all_processes_have_found_and_missed() {
+    let place = Place::with_entry();
+    place.run(crate::common::ONE).ends(0);
+    place.run("path -s a.so").ends(3);
+    let stats: serde_json::Value = serde_json::from_str(&place.out("stats --json")).unwrap();
+    assert_eq!((&stats["hits"], &stats["adds"]), (&1.into(), &1.into()), "{stats}");
+    assert!(stats["misses"].as_u64().unwrap() >= 2, "{stats}");
+    assert!(place.out("stats").contains("never seen"), "{}", place.out("stats"));
+}
