@@ -4,7 +4,7 @@ use crate::{exit::Fail, place::absolute, signals::Hold};
 use plugcache::Artifact;
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -61,19 +61,34 @@ impl Wanted {
 pub(crate) fn place(artifact: &Artifact, number: usize, to: &Path, hold: &Hold) -> Result<(), Fail> {
     let output = artifact.outputs().nth(number);
     let output = output.ok_or_else(|| Fail::new(format!("the entry has no file number {}", number + 1)))?;
-    put_at(to, |to| output.copy_to(to)).map_err(Fail::doing("put a file at", to))?;
+    let mode = if output.is_executable() { 0o777 } else { 0o666 };
+    let copy = |copy: &mut fs::File| {
+        let copied = io::copy(&mut output.file()?, copy)?;
+        let right = copied == output.len();
+        if right { Ok(()) } else { Err(io::Error::other("the stored file is damaged")) }
+    };
+    put_at(to, mode, copy).map_err(Fail::doing("put a file at", to))?;
     if hold.is_over() { Err(Fail::new("interrupted")) } else { Ok(()) }
 }
 
 /// Makes the directories that lead to a file, follows a link that has its name, and refuses to replace what is none.
-pub(crate) fn put_at(to: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+/// The file is written beside it and then renamed; of its `mode` the umask takes what it takes from a compiler's.
+pub(crate) fn put_at(
+    to: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut fs::File) -> io::Result<()>,
+) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
     // A compiler would write through a link, so the link stays.
     let real = fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
-    match fs::metadata(&real) {
-        Ok(at) if !at.is_file() => Err(io::Error::other("something that is no regular file is in the way")),
-        _ => put(&real),
+    if fs::metadata(&real).is_ok_and(|at| !at.is_file()) {
+        return Err(io::Error::other("something that is no regular file is in the way"));
     }
+    let beside = real.parent().unwrap_or(Path::new("/"));
+    let permissions = fs::Permissions::from_mode(mode);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(beside)?;
+    write(file.as_file_mut())?;
+    file.persist(real).map(drop).map_err(|error| error.error)
 }

@@ -38,15 +38,7 @@ pub(crate) fn write(
     };
     let page = page(&data)?;
     let (to, _hold) = (absolute(to), Hold::new());
-    put_at(&to, |to| {
-        let mut beside = tempfile::NamedTempFile::new_in(to.parent().unwrap_or(Path::new("/")))?;
-        beside.write_all(page.as_bytes())?;
-        // As any file that a command writes for its user.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        beside.as_file().set_permissions(mode)?;
-        beside.persist(to).map(drop).map_err(|error| error.error)
-    })
-    .map_err(Fail::doing("write", &to))
+    put_at(&to, 0o666, |file| file.write_all(page.as_bytes())).map_err(Fail::doing("write", &to))
 }
 
 fn page(data: &Data<'_>) -> Result<String, Fail> {

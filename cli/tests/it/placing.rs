@@ -84,3 +84,17 @@ fn interrupted_at_any_moment_a_file_is_the_old_one_or_the_new_one_and_nothing_li
     }
     assert!(ended_early > 0);
 }
+
+#[test]
+fn the_umask_holds_for_what_is_put_in_its_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.write("a.c", "a");
+    place.out("put -s a.c tool a.c");
+    let script = "umask 027; \"$PLUGCACHE\" get -s a.c -o prog -o plain; \"$PLUGCACHE\" du --html page.html";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).current_dir(place.path("")).env("PLUGCACHE_DIR", place.store());
+    Ended::of(command.env("PLUGCACHE", env!("CARGO_BIN_EXE_plugcache"))).ends(0);
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("prog"), mode("plain"), mode("page.html")), (0o750, 0o640, 0o640));
+}
