@@ -45,6 +45,11 @@ pub(crate) fn day(of: SystemTime, now: SystemTime) -> String {
     }
 }
 
+/// `1 entry`, `2 entries`.
+pub(crate) fn count(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// Seconds since 1970 UTC.
 pub(crate) fn unix(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())

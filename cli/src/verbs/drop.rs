@@ -56,7 +56,7 @@ pub(crate) fn clear(args: &Json, store: Option<&Path>) -> Done {
     if args.json {
         out.json("clear", &Cleared { entries })?;
     } else {
-        out.line(format!("dropped {entries} {}", if entries == 1 { "entry" } else { "entries" }))?;
+        out.line(format!("dropped {}", crate::out::human::count(entries as u64, "entry", "entries")))?;
     }
     out.finish()?;
     Ok(Exit::Success)

@@ -96,7 +96,9 @@ pub(crate) fn scrub(args: &ScrubArgs, store: Option<&Path>) -> Done {
 
 fn print(out: &mut Out, report: &ScrubReport) -> Result<(), Fail> {
     let bytes = human::size(report.bytes);
-    out.line(format!("{} objects with {bytes} and {} frames are right", report.checked, report.frames))?;
+    let (objects, frames) =
+        (human::count(report.checked, "object", "objects"), human::count(report.frames, "frame", "frames"));
+    out.line(format!("right: {objects} with {bytes}, {frames} of the list of entries"))?;
     for (what, objects) in [
         ("damaged, and built anew when it is next asked for", &report.damaged),
         ("missing, and built anew when it is next asked for", &report.missing),
@@ -141,7 +143,8 @@ pub(crate) fn rebuild(args: &Json, store: Option<&Path>) -> Done {
         for damage in &rebuilt.damage {
             out.line(format!("was damaged: {}", plain(damage)))?;
         }
-        out.line(format!("{} entries, {} of them brought back", rebuilt.entries, rebuilt.salvaged))?;
+        let entries = human::count(rebuilt.entries, "entry", "entries");
+        out.line(format!("{entries}, {} of them brought back", rebuilt.salvaged))?;
     }
     out.finish()?;
     Ok(Exit::Success)

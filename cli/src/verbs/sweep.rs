@@ -82,11 +82,13 @@ fn print(out: &mut Out, swept: &Swept) -> Result<(), Fail> {
     let Swept { dropped, dropped_by: By { max_files, max_bytes, idle }, dropped_bytes, .. } = swept;
     let verb = if swept.dry_run { "would drop" } else { "dropped" };
     let size = human::size(*dropped_bytes);
+    let dropped = human::count(*dropped, "entry", "entries");
     out.line(format!(
-        "{verb} {dropped} entries with {size}: {max_files} by number, {max_bytes} by bytes, {idle} unused"
+        "{verb} {dropped} with {size}: {max_files} by number, {max_bytes} by bytes, {idle} unused"
     ))?;
     if !swept.dry_run {
-        out.line(format!("removed {} objects with {}", swept.objects, human::size(swept.bytes)))?;
+        let objects = human::count(swept.objects, "object", "objects");
+        out.line(format!("removed {objects} with {}", human::size(swept.bytes)))?;
     }
     for (count, what) in [
         (swept.kept, "objects without an entry stay: in use, or young"),

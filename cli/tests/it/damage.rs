@@ -22,7 +22,7 @@ fn damage(path: &PathBuf, at: u64) {
 #[test]
 fn scrub_ends_with_4_if_it_finds_damage_and_with_0_once_it_is_mended() {
     let place = Place::with_entry();
-    assert!(place.out("scrub").starts_with("1 objects with 10 B"));
+    assert!(place.out("scrub").starts_with("right: 1 object with 10 B"));
     let path = place.out("path -s a.c -- ./tool a.c a.so");
     damage(&path.trim_end().into(), 0);
     let ended = place.run("scrub");
@@ -65,7 +65,7 @@ fn a_store_full_of_garbage_is_empty_for_builds_and_is_rebuilt() {
     place.run("path -s a.c -- ./tool a.c a.so").ends(3);
     let said = place.out("rebuild");
     assert!(
-        said.contains("was damaged: log.") && said.ends_with("1 entries, 1 of them brought back\n"),
+        said.contains("was damaged: log.") && said.ends_with("1 entry, 1 of them brought back\n"),
         "{said}"
     );
     place.out("path -s a.c -- ./tool a.c a.so");

@@ -165,7 +165,7 @@ fn sweep_keeps_the_limits_that_it_is_given_and_a_dry_run_changes_nothing() {
     assert_eq!(place.out("ls --json").lines().count(), 1);
     assert!(place.out("sweep --idle 30d").starts_with("dropped 0 entries"));
     assert!(place.out("sweep --max-bytes 1K").starts_with("dropped 0 entries"));
-    assert!(place.out("sweep --max-bytes 0").starts_with("dropped 1 entries"));
+    assert!(place.out("sweep --max-bytes 0").starts_with("dropped 1 entry"));
     for wrong in ["sweep --idle 30", "sweep --max-bytes x", "sweep --max-files -1"] {
         place.run(wrong).ends(2);
     }
