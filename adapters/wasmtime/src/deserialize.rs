@@ -29,16 +29,16 @@
 //! cannot live with that compile each time.
 #![expect(unsafe_code, reason = "the one place where stored bytes become code")]
 
-use std::{cell::OnceCell, io, marker::PhantomData};
+use std::{borrow::Cow, cell::OnceCell, io, marker::PhantomData};
 
 use plugcache::{
-    Artifact, Build, LoadFailed, LoadOrBuildError, Loaded, NO_OPTIONS, Output, Sources, Store, Toolchain,
-    Trust,
+    Artifact, Build, LoadFailed, LoadOrBuildError, Loaded, NO_OPTIONS, ObjectDigest, Output, Sources, Store,
+    Toolchain, Trust,
 };
 use wasmtime::{Engine, Error, Module, Result, component::Component};
 
-/// What the wasm is called in the key: the bytes count, not what their file is called.
-const WASM: &str = "wasm";
+/// Under what the key has the digest of the wasm: the bytes count, not what their file is called.
+const WASM: &str = "blake3 of the wasm";
 
 /// What can be precompiled and loaded.
 pub(crate) trait Code: Sized {
@@ -72,8 +72,9 @@ impl<C: Code> Precompiled<C> {
 pub(crate) struct Key<C>(Sources, PhantomData<C>);
 
 impl<C: Code> Key<C> {
-    pub(crate) fn new(compiler: &Toolchain, wasm: &[u8], label: &str) -> Key<C> {
-        let sources = Sources::new(C::KIND, compiler, NO_OPTIONS).bytes(WASM, wasm).label(label);
+    pub(crate) fn new(compiler: &Toolchain, wasm: ObjectDigest, label: &str) -> Key<C> {
+        let sources = Sources::new(C::KIND, compiler, NO_OPTIONS);
+        let sources = sources.context_shown(WASM, wasm.to_string()).label(label);
         Key(sources.digest().expect("no file is read"), PhantomData)
     }
 
@@ -114,17 +115,17 @@ impl Trusted {
         &self.0
     }
 
-    /// What is stored under `key`, or compiled now. What was compiled is left in `compiled`, so that it need not be
-    /// compiled again, whatever becomes of its file.
-    pub(crate) fn load_or_compile<C: Code>(
+    /// What is stored under `key`, or compiled now from what `wasm` gives, which must be what the key is of. What
+    /// was compiled is left in `compiled`, so that it need not be compiled again, whatever becomes of its file.
+    pub(crate) fn load_or_compile<'w, C: Code>(
         &self,
         engine: &Engine,
         key: &Key<C>,
-        wasm: &[u8],
+        wasm: impl Fn() -> Result<Cow<'w, [u8]>, BuildFailed>,
         compiled: &OnceCell<Precompiled<C>>,
     ) -> Result<Loaded<C>, LoadOrBuildError<BuildFailed, Error>> {
         let build = |build: &mut Build| {
-            let made = Precompiled::new(engine, wasm).map_err(BuildFailed::Compile)?;
+            let made = Precompiled::new(engine, &wasm()?).map_err(BuildFailed::Compile)?;
             let written = build.write(C::OUTPUT, &made.0).map_err(BuildFailed::Write);
             // Never a second time: only what was stored before is built again.
             compiled.get_or_init(|| made);
@@ -149,6 +150,11 @@ pub(crate) enum BuildFailed {
     Compile(Error),
     #[error("there is no room to build in: {0}")]
     Write(io::Error),
+    #[error("the wasm cannot be read: {0}")]
+    Read(io::Error),
+    /// The file is not what it was when it was digested, but this.
+    #[error("the wasm changed")]
+    Changed(Vec<u8>),
 }
 
 impl Code for Module {

@@ -2,7 +2,7 @@
 //! store's file, and compiled functions for its incremental compilation.
 //!
 //! ```
-//! # fn main() -> wasmtime::Result<()> {
+//! # fn main() -> anyhow::Result<()> {
 //! use plugcache::{Config, Exec, Store};
 //! use plugcache_wasmtime::Loader;
 //! use wasmtime::{Engine, Instance};

@@ -5,6 +5,7 @@
 //! memory. So an error is the wasm's or the engine's, never the store's.
 
 use std::{
+    borrow::Cow,
     cell::OnceCell,
     fs, io,
     ops::Deref,
@@ -12,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-use plugcache::{Artifact, How, LoadOrBuildError, Skip, Sources, Store, Toolchain};
+use plugcache::{Artifact, How, LoadOrBuildError, NO_OPTIONS, ObjectDigest, Skip, Sources, Store, Toolchain};
 use wasmtime::{Engine, Error, Module, component::Component};
 
 use crate::deserialize::{BuildFailed, Code, Key, Precompiled, Trusted};
@@ -45,15 +46,16 @@ impl Loader {
     /// # Errors
     /// See [`LoadError`]; no state of the store is one.
     pub fn load_module(&self, wasm: impl AsRef<[u8]>) -> Result<Loaded<Module>, LoadError> {
-        self.load(wasm.as_ref(), Path::new("module"))
+        self.load_bytes(wasm.as_ref(), Path::new("module"))
     }
 
-    /// The module in this file, which is read as a whole. Its name is what people see of the entry, and is not in the key.
+    /// The module in this file. Its name is what people see of the entry, and is not in the key: these bytes are found
+    /// however they are given. A file that the store knows to be unchanged is not even read.
     ///
     /// # Errors
     /// As [`load_module`](Loader::load_module), or the file cannot be read.
     pub fn load_module_file(&self, path: impl AsRef<Path>) -> Result<Loaded<Module>, LoadError> {
-        self.load(&read(path.as_ref())?, path.as_ref())
+        self.load_file(path.as_ref())
     }
 
     /// The component of these bytes, as [`load_module`](Loader::load_module).
@@ -61,7 +63,7 @@ impl Loader {
     /// # Errors
     /// See [`LoadError`]; no state of the store is one.
     pub fn load_component(&self, wasm: impl AsRef<[u8]>) -> Result<Loaded<Component>, LoadError> {
-        self.load(wasm.as_ref(), Path::new("component"))
+        self.load_bytes(wasm.as_ref(), Path::new("component"))
     }
 
     /// The component in this file, as [`load_module_file`](Loader::load_module_file).
@@ -69,41 +71,110 @@ impl Loader {
     /// # Errors
     /// As [`load_component`](Loader::load_component), or the file cannot be read.
     pub fn load_component_file(&self, path: impl AsRef<Path>) -> Result<Loaded<Component>, LoadError> {
-        self.load(&read(path.as_ref())?, path.as_ref())
+        self.load_file(path.as_ref())
     }
 
     /// The key of a module, to look it up in the store or to forget it there. Add nothing under it by hand.
     pub fn module_sources(&self, wasm: impl AsRef<[u8]>) -> Sources {
-        self.key::<Module>(wasm.as_ref(), Path::new("module")).into_sources()
+        self.key::<Module>(ObjectDigest::of_bytes(wasm.as_ref()), Path::new("module")).into_sources()
     }
 
     /// The key of a component.
     pub fn component_sources(&self, wasm: impl AsRef<[u8]>) -> Sources {
-        self.key::<Component>(wasm.as_ref(), Path::new("component")).into_sources()
+        self.key::<Component>(ObjectDigest::of_bytes(wasm.as_ref()), Path::new("component")).into_sources()
     }
 
-    fn key<C: Code>(&self, wasm: &[u8], path: &Path) -> Key<C> {
+    fn key<C: Code>(&self, wasm: ObjectDigest, path: &Path) -> Key<C> {
         Key::new(&self.compiler, wasm, &path.file_name().unwrap_or_default().to_string_lossy())
     }
 
-    fn load<C: Code>(&self, wasm: &[u8], path: &Path) -> Result<Loaded<C>, LoadError> {
-        let (engine, compiled) = (&self.engine, OnceCell::new());
-        let trouble = match self.store.load_or_compile(engine, &self.key(wasm, path), wasm, &compiled) {
-            Ok(got) => return Ok(Loaded { value: got.value, how: got.how, artifact: Some(got.artifact) }),
-            Err(LoadOrBuildError::Build(BuildFailed::Compile(error))) => {
-                return Err(LoadError::Compile(error));
+    fn load_bytes<C: Code>(&self, wasm: &[u8], path: &Path) -> Result<Loaded<C>, LoadError> {
+        let key = self.key(ObjectDigest::of_bytes(wasm), path);
+        match self.load(&key, || Ok(Cow::Borrowed(wasm))) {
+            Ok(loaded) => Ok(loaded),
+            Err(Failed::Load(error)) => Err(error),
+            Err(Failed::Changed(_)) => unreachable!("nobody can change borrowed bytes"),
+        }
+    }
+
+    fn load_file<C: Code>(&self, path: &Path) -> Result<Loaded<C>, LoadError> {
+        let read = || fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source });
+        let Some(digest) = self.digest_of(path) else {
+            return self.load_bytes(&read()?, path);
+        };
+        let wasm = || match fs::read(path) {
+            Ok(wasm) if ObjectDigest::of_bytes(&wasm) == digest => Ok(Cow::Owned(wasm)),
+            Ok(other) => Err(BuildFailed::Changed(other)),
+            Err(error) => Err(BuildFailed::Read(error)),
+        };
+        match self.load(&self.key(digest, path), wasm) {
+            Ok(loaded) => Ok(loaded),
+            Err(Failed::Load(LoadError::Read { source, .. })) => {
+                Err(LoadError::Read { path: path.to_owned(), source })
             }
-            Err(LoadOrBuildError::Load(error)) => return Err(LoadError::Load(error)),
-            Err(LoadOrBuildError::RequiredHit(why)) => return Err(LoadError::RequiredHit(why)),
+            Err(Failed::Load(error)) => Err(error),
+            // It is not followed any further: what was read is a content that the file really had.
+            Err(Failed::Changed(wasm)) => self.load_bytes(&wasm, path),
+        }
+    }
+
+    /// Of a file's content, which is read only if the store does not know it to be unchanged; `None` if it cannot be
+    /// digested.
+    fn digest_of(&self, path: &Path) -> Option<ObjectDigest> {
+        let file = Sources::new("wasm", &Toolchain::none(), NO_OPTIONS).file(path);
+        let sources = file.digest_with(self.store.store()).ok()?;
+        sources.parts().next().map(|part| part.digest)
+    }
+
+    fn load<'w, C: Code>(
+        &self,
+        key: &Key<C>,
+        wasm: impl Fn() -> Result<Cow<'w, [u8]>, BuildFailed>,
+    ) -> Result<Loaded<C>, Failed> {
+        let (engine, compiled) = (&self.engine, OnceCell::new());
+        let trouble = match self.store.load_or_compile(engine, key, &wasm, &compiled) {
+            Ok(got) => return Ok(Loaded { value: got.value, how: got.how, artifact: Some(got.artifact) }),
+            Err(LoadOrBuildError::Load(error)) => return Err(LoadError::Load(error).into()),
+            Err(LoadOrBuildError::RequiredHit(why)) => {
+                return Err(LoadError::RequiredHit(why.to_string()).into());
+            }
             // Not even a directory to build in, or no room in it.
+            Err(LoadOrBuildError::Build(BuildFailed::Write(error))) => error.to_string(),
+            Err(LoadOrBuildError::Build(failed)) => return Err(failed.into()),
             Err(other) => other.to_string(),
         };
         let made = match compiled.into_inner() {
             Some(made) => made,
-            None => Precompiled::new(engine, wasm).map_err(LoadError::Compile)?,
+            None => Precompiled::new(engine, &wasm()?).map_err(LoadError::Compile)?,
         };
         let value = C::of_precompiled(engine, &made).map_err(LoadError::Load)?;
         Ok(Loaded { value, how: How::Uncached(Skip::Disabled(trouble)), artifact: None })
+    }
+}
+
+/// Why there is nothing loaded under a key.
+enum Failed {
+    Load(LoadError),
+    /// The file has this content by now, which is another key.
+    Changed(Vec<u8>),
+}
+
+impl From<LoadError> for Failed {
+    fn from(error: LoadError) -> Failed {
+        Failed::Load(error)
+    }
+}
+
+impl From<BuildFailed> for Failed {
+    fn from(failed: BuildFailed) -> Failed {
+        Failed::Load(match failed {
+            BuildFailed::Changed(wasm) => return Failed::Changed(wasm),
+            BuildFailed::Compile(error) => LoadError::Compile(error),
+            // The path is put in by whoever knows it.
+            BuildFailed::Read(source) | BuildFailed::Write(source) => {
+                LoadError::Read { path: PathBuf::new(), source }
+            }
+        })
     }
 }
 
@@ -112,10 +183,6 @@ impl Loader {
 pub(crate) fn wasmtime_itself() -> &'static Toolchain {
     static ITSELF: OnceLock<Toolchain> = OnceLock::new();
     ITSELF.get_or_init(|| Toolchain::of_hash("wasmtime", &Engine::default().precompile_compatibility_hash()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 /// A module or component, and how it was come by. Holds the artifact: its file stays in the store meanwhile.

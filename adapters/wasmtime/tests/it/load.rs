@@ -97,6 +97,19 @@ fn a_file_is_known_by_its_bytes_and_not_by_its_name() {
 }
 
 #[test]
+fn a_file_that_changes_is_loaded_as_what_it_is_now() {
+    let (dir, store) = place();
+    let path = dir.path().join("plugin.wasm");
+    let host = Host::new(&store);
+    for (answer_is, how) in [(42, How::Built), (7, How::Built), (42, How::Hit), (7, How::Hit)] {
+        let text = ANSWER.replace("\\2a", &format!("\\{answer_is:02x}"));
+        std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+        let module = host.loader.load_module_file(&path).unwrap();
+        assert_eq!((answer(&host.engine, &module), module.how()), (answer_is, &how));
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_is_an_error_that_names_it() {
     let (dir, store) = place();
     let error = Host::new(&store).loader.load_module_file(dir.path().join("none.wasm")).err().unwrap();
