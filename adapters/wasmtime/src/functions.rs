@@ -18,7 +18,7 @@ const FUNCTIONS_MAX: u64 = 1_000_000;
 /// [`Config::enable_incremental_compilation`](wasmtime::Config::enable_incremental_compilation).
 ///
 /// ```
-/// # fn main() -> anyhow::Result<()> {
+/// # fn main() -> wasmtime::Result<()> {
 /// use plugcache::Store;
 /// use plugcache_wasmtime::FunctionStore;
 /// use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! store's file, and compiled functions for its incremental compilation.
 //!
 //! ```
-//! # fn main() -> anyhow::Result<()> {
+//! # fn main() -> wasmtime::Result<()> {
 //! use plugcache::{Config, Exec, Store};
 //! use plugcache_wasmtime::Loader;
 //! use wasmtime::{Engine, Instance};
@@ -52,3 +52,8 @@ mod loader;
 
 pub use functions::FunctionStore;
 pub use loader::{LoadError, Loaded, Loader};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

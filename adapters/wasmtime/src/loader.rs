@@ -14,7 +14,7 @@ use std::{
 };
 
 use plugcache::{Artifact, How, LoadOrBuildError, NO_OPTIONS, ObjectDigest, Skip, Sources, Store, Toolchain};
-use wasmtime::{Engine, Error, Module, component::Component};
+use wasmtime::{Config, Engine, Error, Module, component::Component};
 
 use crate::deserialize::{BuildFailed, Code, Key, Precompiled, Trusted};
 
@@ -182,7 +182,13 @@ impl From<BuildFailed> for Failed {
 /// which two versions would take each other's artifacts. wasmtime tells it in the hash of an engine alone.
 pub(crate) fn wasmtime_itself() -> &'static Toolchain {
     static ITSELF: OnceLock<Toolchain> = OnceLock::new();
-    ITSELF.get_or_init(|| Toolchain::of_hash("wasmtime", &Engine::default().precompile_compatibility_hash()))
+    ITSELF.get_or_init(|| {
+        // Without a compiler it is made in no time.
+        let mut config = Config::new();
+        config.enable_compiler(false);
+        let engine = Engine::new(&config).unwrap_or_default();
+        Toolchain::of_hash("wasmtime", &engine.precompile_compatibility_hash())
+    })
 }
 
 /// A module or component, and how it was come by. Holds the artifact: its file stays in the store meanwhile.
