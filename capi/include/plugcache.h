@@ -705,6 +705,14 @@ const char *plugcache_build_output(plugcache_build *build,
                                    const char *name);
 
 /**
+ * Declares an output that the build leaves at `path`, a place of its own choice, absolute or below the working
+ * directory. It is copied into the store; where nothing is stored, it is the artifact's own path and must stay.
+ */
+plugcache_code plugcache_build_output_at(plugcache_build *build,
+                                         const char *name,
+                                         const char *path);
+
+/**
  * Declares an output and writes it.
  */
 plugcache_code plugcache_build_write(plugcache_build *build,

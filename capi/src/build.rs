@@ -145,6 +145,22 @@ pub unsafe extern "C" fn plugcache_build_output(
     })
 }
 
+/// Declares an output that the build leaves at `path`, a place of its own choice, absolute or below the working
+/// directory. It is copied into the store; where nothing is stored, it is the artifact's own path and must stay.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plugcache_build_output_at(
+    build: Option<&mut Build<'_>>,
+    name: *const c_char,
+    path: *const c_char,
+) -> Code {
+    guard(|| {
+        // SAFETY: texts end with a zero, arrays have the given length, and all stay during the call: the header.
+        let (name, path) = unsafe { (border::os(name)?, border::path(path)?) };
+        needed(build)?.build.output_at(name, path);
+        Ok(Code::Ok)
+    })
+}
+
 /// Declares an output and writes it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plugcache_build_write(

@@ -110,7 +110,7 @@ impl Plugin {
         let done = cargo.output().context("cannot start cargo")?;
         anyhow::ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr).trim_end());
         let made = target.join("release").join(format!("lib{}", self.name.replace('-', "_")));
-        copy(&made.with_extension("so"), &build.output(format!("{}.so", self.name)))?;
+        build.output_at(format!("{}.so", self.name), made.with_extension("so"));
         // What else it read: files that are included, and the sources of dependencies given by path.
         build.depfile(made.with_extension("d")).context("cargo's report")?;
         Ok(())
@@ -157,9 +157,4 @@ fn below(root: &Path, dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the rule is the library's: this is cargo's file")]
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::copy(from, to).map(drop).with_context(|| format!("cargo made no {}", from.display()))
 }

@@ -61,6 +61,15 @@ static int build_bad(plugcache_build *build, void *user)
     return 3;
 }
 
+/* The path of an output in a place of its own, and what the build leaves there. */
+static int build_elsewhere(plugcache_build *build, void *user)
+{
+    FILE *file = fopen(user, "w");
+    MUST(file && fputs("elsewhere", file) >= 0 && fclose(file) == 0);
+    MUST(plugcache_build_output_at(build, "out", NULL) == PLUGCACHE_CODE_ARGUMENT);
+    return plugcache_build_output_at(build, "out", user) == PLUGCACHE_CODE_OK ? 0 : 1;
+}
+
 static int build_nothing(plugcache_build *build, void *user)
 {
     (void)build;
@@ -202,6 +211,17 @@ static void null_is_told_and_nothing_happens(void)
     plugcache_bytes_free(NULL);
 }
 
+static void an_output_in_a_place_of_its_own(const plugcache_store *store, char *file)
+{
+    plugcache_sources *sources = sources_of(store, "elsewhere");
+    plugcache_artifact *artifact = plugcache_get_or_build(store, sources, build_elsewhere, file);
+    MUST(artifact && plugcache_artifact_how(artifact) == PLUGCACHE_HOW_BUILT);
+    MUST(strcmp(plugcache_artifact_path(artifact), file) != 0);
+    MUST(is_text(plugcache_artifact_bytes(artifact, 0), "elsewhere"));
+    plugcache_artifact_release(artifact);
+    plugcache_sources_free(sources);
+}
+
 static void trouble_of_builds_and_loads(const plugcache_store *store)
 {
     plugcache_sources *sources = sources_of(store, "trouble");
@@ -311,6 +331,7 @@ int main(int argc, char **argv)
     look_at(store, artifact, copy);
     adding(store, copy);
     trouble_of_builds_and_loads(store);
+    an_output_in_a_place_of_its_own(store, copy);
     /* In an order that nobody would choose. */
     plugcache_close(store);
     MUST(is_text(plugcache_artifact_bytes(artifact, 0), "one"));
