@@ -46,7 +46,10 @@ fn main() -> anyhow::Result<()> {
         line?;
         match host.call() {
             Ok(text) => println!("{text}"),
-            Err(error) => println!("it stays as it was: {error:#}"),
+            Err(error) => {
+                eprintln!("{error:#}");
+                println!("it stays as it was");
+            }
         }
         io::stdout().flush()?;
     }
