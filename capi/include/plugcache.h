@@ -107,6 +107,10 @@ typedef enum {
    * released, and should not be used.
    */
   PLUGCACHE_CODE_PANIC = 16,
+  /**
+   * The mode is `compare`, and what was added is not what is stored; the text names the outputs that differ.
+   */
+  PLUGCACHE_CODE_DIFFERS = 17,
 } plugcache_code;
 
 /**
@@ -152,6 +156,11 @@ typedef enum {
    * when it is released.
    */
   PLUGCACHE_HOW_UNCACHED = 3,
+  /**
+   * It was built now and compared with what is stored, and not stored: the mode is `compare`.
+   * `plugcache_artifact_how_text` says what differs.
+   */
+  PLUGCACHE_HOW_COMPARED = 4,
 } plugcache_how;
 
 /**
@@ -480,7 +489,7 @@ plugcache_artifact *plugcache_find(const plugcache_store *store,
 
 /**
  * Stores what the caller has made from these sources. The outputs stay the caller's, and may be added again.
- * `PLUGCACHE_CODE_SKIPPED`: it is not stored, and the text says why. `PLUGCACHE_CODE_NO_OUTPUT`: an output is missing or no file.
+ * `PLUGCACHE_CODE_SKIPPED`: it is not stored, and the text says why. `PLUGCACHE_CODE_DIFFERS`: see there. `PLUGCACHE_CODE_NO_OUTPUT`: an output is missing or no file.
  */
 plugcache_code plugcache_add(const plugcache_store *store,
                              const plugcache_sources *sources,
@@ -512,10 +521,17 @@ plugcache_code plugcache_clear(const plugcache_store *store, size_t *dropped);
 plugcache_code plugcache_sync(const plugcache_store *store);
 
 /**
- * Why a find of these sources misses, for people ("hit" if it does not); to be released by the caller. Changes nothing.
+ * Why a find of these sources hits or misses, for people: what changed, compared with the nearest entry, and what to do
+ * about it. To be released by the caller. Changes and counts nothing.
  */
 plugcache_bytes *plugcache_explain(const plugcache_store *store,
                                    const plugcache_sources *sources);
+
+/**
+ * The same for machines, as JSON; to be released by the caller.
+ */
+plugcache_bytes *plugcache_explain_json(const plugcache_store *store,
+                                        const plugcache_sources *sources);
 
 /**
  * Writes the counters to `stats`.
@@ -523,7 +539,7 @@ plugcache_bytes *plugcache_explain(const plugcache_store *store,
 plugcache_code plugcache_stats_get(const plugcache_store *store, plugcache_stats *stats);
 
 /**
- * All counters, also those that this header does not know, as JSON; to be released by the caller.
+ * All counters, those of all handles on the store and the misses and skips by reason among them, as JSON; to be released by the caller.
  */
 plugcache_bytes *plugcache_stats_json(const plugcache_store *store);
 

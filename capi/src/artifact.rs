@@ -21,6 +21,9 @@ pub enum How {
     /// It was built now and not stored: `plugcache_artifact_how_text` says why. It is as good as any, and its files go
     /// when it is released.
     Uncached = 3,
+    /// It was built now and compared with what is stored, and not stored: the mode is `compare`.
+    /// `plugcache_artifact_how_text` says what differs.
+    Compared = 4,
 }
 
 /// A ready artifact. Its files stay until it and all its clones are released, whatever the store does. It does not
@@ -46,6 +49,7 @@ impl Artifact {
             library::How::Hit => How::Hit,
             library::How::Waited => How::Waited,
             library::How::Built => How::Built,
+            library::How::Compared(_) => How::Compared,
             _ => How::Uncached,
         };
         Artifact::with(artifact, code, CString::new(how.to_string()).unwrap_or_default())

@@ -54,6 +54,8 @@ pub enum Code {
     /// A mistake in this library or in a callback; it was stopped at the border. The objects of the call may be
     /// released, and should not be used.
     Panic = 16,
+    /// The mode is `compare`, and what was added is not what is stored; the text names the outputs that differ.
+    Differs = 17,
 }
 
 /// Why a call is not answered.

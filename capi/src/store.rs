@@ -6,7 +6,7 @@ use crate::{
     border::{self, Bytes, Code, Failure, c_text, guard, needed},
     key::Sources,
 };
-use library::{Added, BuildError, How, Mode, NoOutput, Status};
+use library::{Added, How, Status};
 use std::{
     ffi::{CString, c_char},
     mem::MaybeUninit,
@@ -181,7 +181,7 @@ pub extern "C" fn plugcache_find(store: Option<&Store>, sources: Option<&Sources
 }
 
 /// Stores what the caller has made from these sources. The outputs stay the caller's, and may be added again.
-/// `PLUGCACHE_CODE_SKIPPED`: it is not stored, and the text says why. `PLUGCACHE_CODE_NO_OUTPUT`: an output is missing or no file.
+/// `PLUGCACHE_CODE_SKIPPED`: it is not stored, and the text says why. `PLUGCACHE_CODE_DIFFERS`: see there. `PLUGCACHE_CODE_NO_OUTPUT`: an output is missing or no file.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugcache_add(
     store: Option<&Store>,
@@ -195,6 +195,9 @@ pub extern "C" fn plugcache_add(
         match store.store.add(&sources.0, outputs) {
             Ok(Added::Stored) => Ok(Code::Ok),
             Ok(Added::Skipped(why)) => Err(Failure::new(Code::Skipped, why)),
+            // It is in the store, and stays there.
+            Ok(Added::Compared(comparison)) if comparison.is_same() => Ok(Code::Ok),
+            Ok(Added::Compared(comparison)) => Err(Failure::new(Code::Differs, comparison)),
             Err(error) => Err(Failure::of(Code::NoOutput, &error)),
         }
     })
@@ -251,33 +254,26 @@ pub extern "C" fn plugcache_sync(store: Option<&Store>) -> Code {
     })
 }
 
-/// Why a find of these sources misses, for people ("hit" if it does not); to be released by the caller. Changes nothing.
+/// Why a find of these sources hits or misses, for people: what changed, compared with the nearest entry, and what to do
+/// about it. To be released by the caller. Changes and counts nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugcache_explain(store: Option<&Store>, sources: Option<&Sources>) -> Option<Box<Bytes>> {
     guard(|| {
-        let text = explain(&needed(store)?.store, &needed(sources)?.0);
-        Ok(Bytes::new(text.into_bytes()))
+        let explanation = needed(store)?.store.explain(&needed(sources)?.0);
+        Ok(Bytes::new(explanation.to_string().into_bytes()))
     })
 }
 
-/// Asked through a handle of its own, which neither counts for the caller's nor may build.
-fn explain(store: &library::Store, sources: &library::Sources) -> String {
-    if let Status::Disabled(why) = store.status() {
-        return format!("there is no store: {why}");
-    }
-    let config = store.config().to_builder().mode(Mode::RequireHit).readonly(true).build();
-    match library::Store::open(config) {
-        Err(error) => error.to_string(),
-        Ok(reader) => match reader.get_or_build(sources, |_| Err::<(), NoOutput>(unasked())) {
-            Ok(_) => "hit".into(),
-            Err(BuildError::RequiredHit(why)) => why,
-            Err(other) => other.to_string(),
-        },
-    }
-}
-
-fn unasked() -> NoOutput {
-    NoOutput { name: "".into(), problem: "nothing is built to explain a miss".into() }
+/// The same for machines, as JSON; to be released by the caller.
+#[unsafe(no_mangle)]
+pub extern "C" fn plugcache_explain_json(
+    store: Option<&Store>,
+    sources: Option<&Sources>,
+) -> Option<Box<Bytes>> {
+    guard(|| {
+        let text = serde_json::to_vec(&needed(store)?.store.explain(&needed(sources)?.0));
+        text.map(Bytes::new).map_err(|error| Failure::new(Code::Io, error))
+    })
 }
 
 /// Counters of one handle since it was opened, and the size of its store.
@@ -327,7 +323,7 @@ pub extern "C" fn plugcache_stats_get(store: Option<&Store>, stats: Option<&mut 
     })
 }
 
-/// All counters, also those that this header does not know, as JSON; to be released by the caller.
+/// All counters, those of all handles on the store and the misses and skips by reason among them, as JSON; to be released by the caller.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugcache_stats_json(store: Option<&Store>) -> Option<Box<Bytes>> {
     guard(|| {
@@ -346,7 +342,7 @@ mod tests {
         let set = |option: &str, value: &str| with_option(&config, option, value);
         let ok = |option: &str, value: &str| set(option, value).ok().expect("it is an option");
         assert_eq!(ok("max_files", "7").max_files(), 7);
-        assert_eq!(ok("mode", "require-hit").mode(), Mode::RequireHit);
+        assert_eq!(ok("mode", "require-hit").mode(), library::Mode::RequireHit);
         assert_eq!(ok("exec", "independent").exec(), &library::Exec::Independent);
         assert_eq!(ok("exec", r#"{"given":[1]}"#).exec(), &library::Exec::Given(vec![1]));
         assert_eq!(ok(IDLE_MAX, "60").idle_max().map(|max| max.as_secs()), Some(60));

@@ -182,6 +182,7 @@ static void null_is_told_and_nothing_happens(void)
     MUST(plugcache_clear(NULL, NULL) == PLUGCACHE_CODE_ARGUMENT);
     MUST(plugcache_sync(NULL) == PLUGCACHE_CODE_ARGUMENT);
     MUST_FAIL(plugcache_explain(NULL, NULL), PLUGCACHE_CODE_ARGUMENT);
+    MUST_FAIL(plugcache_explain_json(NULL, NULL), PLUGCACHE_CODE_ARGUMENT);
     MUST(plugcache_stats_get(NULL, NULL) == PLUGCACHE_CODE_ARGUMENT);
     MUST_FAIL(plugcache_stats_json(NULL), PLUGCACHE_CODE_ARGUMENT);
     MUST_FAIL(plugcache_toolchain_of_program(NULL), PLUGCACHE_CODE_ARGUMENT);
@@ -220,6 +221,31 @@ static void an_output_in_a_place_of_its_own(const plugcache_store *store, char *
     MUST(is_text(plugcache_artifact_bytes(artifact, 0), "elsewhere"));
     plugcache_artifact_release(artifact);
     plugcache_sources_free(sources);
+}
+
+static void comparing(const char *dir)
+{
+    plugcache_config *config = plugcache_config_new(dir);
+    plugcache_store *normal, *comparing;
+    plugcache_sources *sources = sources_of(NULL, "compared");
+    plugcache_outputs *one = plugcache_outputs_new(), *two = plugcache_outputs_new();
+
+    MUST(plugcache_config_set(config, "exec", "independent") == PLUGCACHE_CODE_OK);
+    MUST((normal = plugcache_open(config)) != NULL);
+    MUST(plugcache_config_set(config, "mode", "compare") == PLUGCACHE_CODE_OK);
+    MUST((comparing = plugcache_open(config)) != NULL);
+    MUST(plugcache_outputs_bytes(one, "out", raw("1"), 1) == PLUGCACHE_CODE_OK);
+    MUST(plugcache_outputs_bytes(two, "out", raw("2"), 1) == PLUGCACHE_CODE_OK);
+    MUST(plugcache_add(normal, sources, one) == PLUGCACHE_CODE_OK);
+    MUST(plugcache_add(comparing, sources, one) == PLUGCACHE_CODE_OK);
+    MUST(plugcache_add(comparing, sources, two) == PLUGCACHE_CODE_DIFFERS);
+    MUST(strstr(plugcache_last_error_text(), "out") != NULL);
+    plugcache_outputs_free(one);
+    plugcache_outputs_free(two);
+    plugcache_sources_free(sources);
+    plugcache_close(normal);
+    plugcache_close(comparing);
+    plugcache_config_free(config);
 }
 
 static void trouble_of_builds_and_loads(const plugcache_store *store)
@@ -264,7 +290,7 @@ static void adding(const plugcache_store *store, const char *file)
     MUST((artifact = plugcache_find(store, sources)) != NULL);
     MUST(plugcache_artifact_how(artifact) == PLUGCACHE_HOW_HIT && plugcache_artifact_cost_ms(artifact) == 5);
     MUST(strcmp(plugcache_artifact_how_text(artifact), "hit") == 0);
-    MUST(is_text(plugcache_explain(store, sources), "hit"));
+    MUST(is_text(plugcache_explain(store, sources), "it is stored: a find hits"));
     MUST(plugcache_forget(store, sources, &dropped) == PLUGCACHE_CODE_OK && dropped == 1);
     MUST(is_text(plugcache_artifact_bytes(artifact, 0), "one"));
     plugcache_artifact_release(artifact);
@@ -306,7 +332,11 @@ int main(int argc, char **argv)
     hex = plugcache_sources_hex(same);
     MUST(plugcache_bytes_len(hex) == 64 && is_text(plugcache_sources_hex(sources), (const char *)plugcache_bytes_data(hex)));
     plugcache_bytes_free(hex);
-    MUST((why = plugcache_explain(store, sources)) != NULL && plugcache_bytes_len(why) > 0);
+    MUST((why = plugcache_explain(store, sources)) != NULL);
+    MUST(strstr((const char *)plugcache_bytes_data(why), "never seen") != NULL);
+    plugcache_bytes_free(why);
+    MUST((why = plugcache_explain_json(store, sources)) != NULL);
+    MUST(plugcache_bytes_data(why)[0] == '{');
     plugcache_bytes_free(why);
 
     artifact = plugcache_get_or_build(disabled, sources, build_good, &builds);
@@ -332,6 +362,7 @@ int main(int argc, char **argv)
     adding(store, copy);
     trouble_of_builds_and_loads(store);
     an_output_in_a_place_of_its_own(store, copy);
+    comparing(argv[1]);
     /* In an order that nobody would choose. */
     plugcache_close(store);
     MUST(is_text(plugcache_artifact_bytes(artifact, 0), "one"));
