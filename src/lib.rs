@@ -36,6 +36,9 @@
 //! [`Store::load_or_build`] also loads, and rebuilds once what does not load. [`Store::claim`] never waits, for
 //! hosts with an event loop; [`Store::find`] and [`Store::add`] are the two halves for hosts that build elsewhere.
 //!
+//! [`Store::explain`] says why something missed, [`Store::stats`] counts for the handle and for the whole store, and
+//! [`Store::observe`] tells of everything as it happens. [`Store::sweep`] clears up at a time of the host's choosing.
+//!
 //! Entries belong to the executable that made them ([`Exec`]): another build of the host compiles anew.
 //!
 //! # What is guaranteed
@@ -59,8 +62,7 @@
 //!   [`Verify::Always`].
 //! * Surviving the truncation, by somebody else, of a segment that is mapped (SIGBUS). Network file systems.
 //! * Finding out what a compiler reads that nobody names: see [`Toolchain`] for what is not in it.
-//! * In this version: removing litter that killed processes leave, `layers`, `idle_max`, and sharing a store
-//!   within a group.
+//! * In this version: `layers`, and sharing a store within a group.
 //!
 //! # What others may do to the directory
 //!
@@ -84,8 +86,10 @@
 //!
 //! # Features
 //!
-//! * `serde` (default): [`Config`], [`Sources`], the digests and [`Stats`] can be written and read. Without it they
+//! * `serde` (default): [`Config`], [`Sources`], the digests and [`Stats`] can be written and read, an
+//!   [`Explanation`] and an [`Entry`] written. Without it they
 //!   cannot; the format on disk is the same.
+//! * `tracing`: every [`Event`] also goes to `tracing`, at level debug. Silent without it, and without a subscriber.
 //! * `rayon`: a large object is hashed by as many threads as there are cores. Sources are digested by several
 //!   threads without it.
 //!

@@ -7,6 +7,7 @@
 //! v1/log.<n>        log.rs       frames, appended, read back
 //! v1/seg.<a>-<b>    segment.rs   frames, hash index, retention column
 //!                   table.rs     what the logs say, in memory; past.rs what they count and remember
+//!                   size.rs      how much there is, without a look at each entry
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment
 //!                   check.rs     every byte of it looked at
@@ -19,13 +20,14 @@ mod log;
 mod past;
 mod rebuild;
 mod segment;
+mod size;
 mod table;
 mod view;
 
-use std::io;
+use std::{collections::HashSet, io};
 
 pub use self::check::{ManifestDamage, ManifestFault};
-pub(crate) use self::{compact::Compacted, past::Counts, rebuild::Rebuilt, view::NoView};
+pub(crate) use self::{compact::Compacted, past::Counts, rebuild::Rebuilt, size::Size, view::NoView};
 use self::{
     log::{Appended, Log, Read},
     view::View,
@@ -117,6 +119,15 @@ struct State {
     unsynced: Option<u64>,
     /// How many times in a row logs were left behind like this.
     left: usize,
+    /// How often the view was made anew.
+    look: u64,
+}
+
+/// A point in what was read of the logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    look: u64,
+    order: u64,
 }
 
 /// What the append left behind.
@@ -137,7 +148,7 @@ impl Manifest {
     ) -> Result<Manifest, NoView> {
         let mut window = Vec::new();
         let view = View::load(&dir, access, &mut window)?;
-        let state = Mutex::new(State { view, window, settled: None, unsynced: None, left: 0 });
+        let state = Mutex::new(State { view, window, settled: None, unsynced: None, left: 0, look: 0 });
         Ok(Manifest { fs: fs.clone(), dir, access, durability, state })
     }
 
@@ -176,6 +187,7 @@ impl Manifest {
 
     fn reload(&self, state: &mut State) -> Result<(), NoView> {
         let loaded = View::load(&self.dir, self.access, &mut state.window);
+        state.look += 1;
         state.view = match loaded {
             // A log that came up since this handle was opened and may only be read: finding goes on.
             Err(NoView::Trouble(trouble)) if fs::forbids_writing(&trouble.source) => {
@@ -244,9 +256,33 @@ impl Manifest {
         if len >= enough { Grown::Yes } else { Grown::No }
     }
 
-    /// At least as many entries and bytes as there are.
-    pub(crate) fn at_most(&self) -> (u64, u64) {
-        self.state().view.at_most()
+    /// How much there is, as last read.
+    pub(crate) fn size(&self) -> Size {
+        self.state().view.size()
+    }
+
+    /// Notes that so many bytes of [`size`](Manifest::size) count more than once, for whoever has looked at all entries.
+    pub(crate) fn note_shared(&self, bytes: u64) {
+        let view = &mut self.state().view;
+        view.sizes.note_shared(bytes, &view.table);
+    }
+
+    /// Which of these objects entries name, as last read, and from where on to ask [`is_named_since`].
+    ///
+    /// [`is_named_since`]: Manifest::is_named_since
+    pub(crate) fn named_among(&self, objects: &HashSet<[u8; 32]>) -> (HashSet<[u8; 32]>, Mark) {
+        let mut state = self.state();
+        let mark = Mark { look: state.look, order: state.view.table.next_order() };
+        let entries = state.view.entries();
+        let all = entries.iter().flat_map(|put| &put.outputs).map(|output| output.object);
+        (all.filter(|object| objects.contains(object)).collect(), mark)
+    }
+
+    /// Whether anything that was put since then names an object, as last read; also if that cannot be told without
+    /// another look at all entries.
+    pub(crate) fn is_named_since(&self, mark: &Mark, object: &[u8; 32]) -> bool {
+        let mut state = self.state();
+        state.look != mark.look || state.view.table.names_since(mark.order, object)
     }
 
     /// Whether files lie there that the next compaction would remove and nobody reads: what a killed one left.

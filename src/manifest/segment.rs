@@ -21,7 +21,7 @@ use crate::{
     error::Trouble,
     format::{
         frame::{self, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, TooLong},
-        record::{FileKind, Footer, Header, Put, Record},
+        record::{FileKind, Footer, Header, Put, PutId, Record},
     },
     fs::{self, Access, Dir, Kind, Map, Pattern},
     layout::ManifestName,
@@ -120,6 +120,17 @@ impl Segment {
             }
         }
         found
+    }
+
+    /// The entry with this put id under a source digest of which only the start is known: what the index needs.
+    pub(super) fn probe_id(&self, start: &[u8; 16], put_id: PutId) -> Option<Arc<Put>> {
+        let mut source = [0; 32];
+        source[..16].copy_from_slice(start);
+        let mask = self.footer.index_slots - 1;
+        let (first, tag) = place_of(&source);
+        let slots = (0..self.footer.index_slots).map(|step| self.index_slot(first.wrapping_add(step) & mask));
+        let tagged = slots.take_while(|slot| slot.1 != 0).filter(|slot| slot.0 == tag);
+        tagged.filter_map(|slot| self.put_at(slot.1)).find(|put| put.put_id == put_id)
     }
 
     /// The entry whose frame starts at this slot, checked once.

@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use super::past::Past;
+use super::{past::Past, size::Fresh};
 use crate::{
     format::{
         record::{Put, PutId, Record, Said, Touch},
@@ -35,6 +35,10 @@ pub(super) struct Table {
     next_order: u64,
     /// What was counted and dropped.
     pub(super) past: Past,
+    /// What may have hidden entries of the segment, and was not looked up yet.
+    pub(super) fresh: Vec<Fresh>,
+    /// Sum of the lengths of all that was dropped or replaced.
+    pub(super) gone_bytes: u64,
 }
 
 /// One PUT of the logs.
@@ -78,6 +82,7 @@ impl Table {
             Said::Record(Record::Touch(touch)) => self.touch(touch),
             Said::Record(Record::Drop(dropped)) => {
                 self.past.dropped(&dropped);
+                self.fresh.push(Fresh::Dropped(dropped.put_id, dropped.key));
                 self.drop(dropped.put_id);
             }
             Said::Record(Record::Count(count)) => self.past.count(count),
@@ -95,6 +100,7 @@ impl Table {
             let replaced = old.is_replaced_by(&put.exec, &put.discovered_id);
             if replaced && self.live.remove(&old.put_id).is_some() {
                 self.bytes -= u128::from(old.bytes);
+                self.gone_bytes = self.gone_bytes.saturating_add(old.bytes);
             }
             !replaced
         });
@@ -113,6 +119,7 @@ impl Table {
         self.bytes += u128::from(put.bytes);
         self.live.insert(put.put_id, put.source);
         self.past.put(&put.source, &put.exec);
+        self.fresh.push(Fresh::Put(put.source));
     }
 
     fn touch(&mut self, mut touch: Touch) {
@@ -139,6 +146,7 @@ impl Table {
             && let Some(logged) = of_source.iter_mut().find(|logged| logged.put_id == put_id)
         {
             self.bytes -= u128::from(logged.bytes);
+            self.gone_bytes = self.gone_bytes.saturating_add(logged.bytes);
             logged.state = State::Gone;
         }
     }
@@ -167,6 +175,18 @@ impl Table {
             return None;
         }
         Some(self.touched.get(&put.put_id).map_or_else(|| put.clone(), |touch| touched(&put, touch)))
+    }
+
+    /// The place that the next PUT gets in the order of adding.
+    pub(super) fn next_order(&self) -> u64 {
+        self.next_order
+    }
+
+    /// Whether an entry that was put at or after this place names an object.
+    pub(super) fn names_since(&mut self, order: u64, object: &[u8; 32]) -> bool {
+        let since = self.by_source.values_mut().flatten().filter(|logged| logged.order >= order);
+        let mut puts = since.filter_map(|logged| decoded(logged, &self.payloads, &mut self.touched));
+        puts.any(|put| put.outputs.iter().any(|output| output.object == *object))
     }
 
     pub(super) fn is_gone(&self, put_id: PutId) -> bool {

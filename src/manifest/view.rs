@@ -13,6 +13,7 @@ use std::io;
 use super::{
     log::{self, Log, Read},
     segment::{self, Segment},
+    size::{Size, Sizes},
     table::Table,
 };
 use crate::{
@@ -57,6 +58,7 @@ pub(super) struct View {
     unknown: bool,
     /// All entries of the segment with their rows, made when first needed.
     rows: Option<Vec<segment::Row>>,
+    pub(super) sizes: Sizes,
 }
 
 /// The manifest's names in `v1`, ascending.
@@ -147,10 +149,8 @@ impl View {
         all
     }
 
-    /// At least as many entries and bytes as there are, without a look at each.
-    pub(super) fn at_most(&self) -> (u64, u64) {
-        let below = self.segment.as_ref().map_or((0, 0), |s| (s.footer.entries, s.footer.bytes));
-        (below.0 + self.table.len() as u64, self.table.bytes().saturating_add(below.1))
+    pub(super) fn size(&mut self) -> Size {
+        self.sizes.size(self.segment.as_ref(), &mut self.table)
     }
 
     /// Whether logs that the segment replaces, or older segments, still lie there.
@@ -215,7 +215,9 @@ fn look(
         return Ok(None);
     }
     let table = Table::over(segment.as_ref().map_or(0, |segment| segment.footer.entries));
-    let mut view = View { segment, table, current: None, names: names.to_vec(), unknown: false, rows: None };
+    let sizes = Sizes::default();
+    let mut view =
+        View { segment, table, current: None, names: names.to_vec(), unknown: false, rows: None, sizes };
     for number in logs {
         if view.take_log(dir, number, access, window)? == Taken::Torn {
             return Ok(None);

@@ -18,14 +18,14 @@ use crate::{
     error::{NoOutput, Skip},
     format::{
         frame::PAYLOAD_BYTES_MAX,
-        record::{DETAILS_NAME, Details, Discovered, Put, Record, Stamp},
+        record::{DETAILS_NAME, Details, Discovered, Put, PutId, Record, Stamp},
     },
     fs::{self, Kind},
     manifest::{Compacted, Grown, Refused},
     objects::{Content, Published, Unpublished},
     sources::Sources,
-    sweep,
-    sync::Arc,
+    sweep::{self, Sweep},
+    sync::{Arc, atomic::Ordering},
 };
 
 /// An entry names at most this many outputs, so that finding it opens a bounded number of files.
@@ -335,8 +335,22 @@ impl Inner {
         if let Ok((evicted, reason)) = sweep.evict(put.put_id, || self.used().clone()) {
             self.count_evicted(&evicted, reason.rule().into());
         }
+        self.drop_idle(&sweep, put.put_id);
         if grown == Grown::Yes && self.compact(root) {
             sweep.litter(&root.dir);
+        }
+    }
+
+    /// Once a day and handle: it takes a look at all entries.
+    fn drop_idle(&self, sweep: &Sweep<'_>, own: PutId) {
+        let Some(idle_max) = self.config.idle_max() else { return };
+        let today = self.today();
+        if self.idle_checked.swap(today, Ordering::Relaxed) == today {
+            return;
+        }
+        // What fails is done tomorrow, or by another handle.
+        if let Ok(dropped) = sweep.drop_idle(self.idle_before(idle_max), own) {
+            self.count_evicted(&dropped, DroppedBy::IdleMax);
         }
     }
 

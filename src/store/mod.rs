@@ -69,7 +69,7 @@ use crate::{
     sweep::{Sweep, Unnamed},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -124,6 +124,8 @@ struct Inner {
     /// In which order this handle used its entries.
     used: Mutex<HashMap<PutId, u64>>,
     uses: AtomicU64,
+    /// The day on which this handle last looked for entries that are idle.
+    idle_checked: AtomicU32,
     unnamed: Mutex<Vec<Unnamed>>,
     live: Live,
     /// What last went wrong while the store was in use.
@@ -189,9 +191,10 @@ impl Store {
             exec: OnceLock::new(),
             memo: Memo::default(),
             counters: Counters::default(),
-            watch: Watch::default(),
+            watch: Watch::new(),
             used: Mutex::default(),
             uses: AtomicU64::new(0),
+            idle_checked: AtomicU32::new(0),
             unnamed: Mutex::default(),
             live: Live::default(),
             trouble: Mutex::default(),

@@ -168,6 +168,19 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
+    #[cfg(not(feature = "tracing"))]
+    pub(super) fn new() -> Watch {
+        Watch::default()
+    }
+
+    /// Whatever happens goes to `tracing`, by an observer like any other.
+    #[cfg(feature = "tracing")]
+    pub(super) fn new() -> Watch {
+        let watch = Watch::default();
+        watch.add(Arc::new(|event| tracing::debug!(target: "plugcache", "{event}")));
+        watch
+    }
+
     /// Must be called without any lock held: an observer may use the store.
     pub(super) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if self.is_watched.load(Ordering::Relaxed) {

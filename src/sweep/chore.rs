@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{Sweep, Swept, litter::Reaping};
 use crate::{
     error::Skip,
-    format::record::{DropReason, Put},
+    format::record::{DropReason, Put, PutId},
     fs::Dir,
     manifest::Refused,
     objects::Pruning,
@@ -22,14 +22,15 @@ impl Sweep<'_> {
     pub(crate) fn chore(&self, v1: &Dir, idle_before: Option<u32>) -> Result<(Victims, Swept), Skip> {
         self.manifest.uncover()?;
         let victims = self.victims(idle_before)?;
+        let mut swept = Swept::default();
         for (reason, entries) in &victims {
-            self.drop_entries(entries, reason)?;
+            swept.add(self.drop_entries(entries, reason)?);
         }
         if self.manifest.has_leftovers() {
             // What fails is found again next time.
             let _ = self.manifest.compact();
         }
-        let mut swept = self.litter(v1);
+        swept.add(self.litter(v1));
         swept.quarantined = self.objects.prune_quarantine(Pruning::Remove);
         Ok((victims, swept))
     }
@@ -41,6 +42,19 @@ impl Sweep<'_> {
         let left_behind = self.reap(v1, Reaping::Count);
         let quarantined = self.objects.prune_quarantine(Pruning::Count);
         Ok((victims, Swept { left_behind, quarantined, ..Swept::default() }))
+    }
+
+    /// Drops what was not used since before this day, but never the entry `own`.
+    pub(crate) fn drop_idle(&self, idle_before: u32, own: PutId) -> Result<Vec<Arc<Put>>, Skip> {
+        if self.manifest.is_partly_unknown() {
+            return Ok(Vec::new());
+        }
+        let mut idle = self.manifest.entries();
+        idle.retain(|put| put.day < idle_before && put.put_id != own);
+        if !idle.is_empty() {
+            self.drop_entries(&idle, &DropReason::Idle)?;
+        }
+        Ok(idle)
     }
 
     fn victims(&self, idle_before: Option<u32>) -> Result<Victims, Skip> {

@@ -19,7 +19,7 @@ use crate::{
     error::Skip,
     format::record::{DropReason, Dropped, KeyStart, Put, PutId, Record},
     fs::{Fs, Stat},
-    manifest::Manifest,
+    manifest::{Manifest, Size},
     objects::{Disposal, Objects, Removed},
     planted::{self, Bug},
     retention::{self, Item, Limits, Object},
@@ -31,6 +31,11 @@ const COURTESY: Duration = Duration::from_secs(15 * 60);
 /// A handle remembers at most so many objects that wait to be removed (200 KiB); the others, and those of other
 /// handles, are found again by the sweep after a compaction.
 const PENDING_MAX: usize = 4096;
+
+/// A sweep goes so far below a limit, as a part of it: of 4096 entries 64 go at once, of fewer than 64 one.
+const SLACK_PART: u64 = 64;
+/// .. and of bytes only if that is so many.
+const SLACK_BYTES_MIN: u64 = 1 << 20;
 
 /// An object that an entry named until it was dropped or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +111,7 @@ impl Sweep<'_> {
         used: impl FnOnce() -> HashMap<PutId, u64>,
     ) -> Result<(Vec<Arc<Put>>, DropReason), Skip> {
         let none = (Vec::new(), DropReason::MaxFiles);
-        let (entries, bytes) = self.manifest.at_most();
-        if entries <= self.limits.max_files && bytes <= self.limits.max_bytes {
+        if self.fits(self.manifest.size()) {
             return Ok(none);
         }
         let entries = self.manifest.entries();
@@ -122,6 +126,22 @@ impl Sweep<'_> {
         let (reason, victims) = self.over_the_limits(&entries, own_order, &used());
         self.drop_entries(&victims, &reason)?;
         Ok((victims, reason))
+    }
+
+    fn fits(&self, size: Size) -> bool {
+        size.entries <= self.limits.max_files && size.bytes <= self.limits.max_bytes
+    }
+
+    /// What a sweep goes down to: some way below a limit that was passed, so that a full store looks at all of its
+    /// entries for few of its adds. Small stores are kept full to the last entry.
+    fn low_water(&self, files: u64, bytes: u64) -> Limits {
+        let Limits { max_files, max_bytes } = self.limits;
+        let slack_bytes = max_bytes / SLACK_PART;
+        let slack_bytes = if slack_bytes < SLACK_BYTES_MIN { 0 } else { slack_bytes };
+        Limits {
+            max_files: if files > max_files { max_files - max_files / SLACK_PART } else { max_files },
+            max_bytes: if bytes > max_bytes { max_bytes - slack_bytes } else { max_bytes },
+        }
     }
 
     /// Which of `entries` go, and by which rule.
@@ -164,12 +184,19 @@ impl Sweep<'_> {
                 objects,
             })
             .collect();
-        retention::victims(&items, self.limits, own_order).into_iter().collect()
+        let distinct: HashMap<u64, u64> =
+            objects.iter().flatten().map(|object| (object.id, object.len)).collect();
+        let sum = |lens: &mut dyn Iterator<Item = u64>| lens.fold(0, u64::saturating_add);
+        let (named, bytes) =
+            (sum(&mut objects.iter().flatten().map(|object| object.len)), sum(&mut distinct.into_values()));
+        self.manifest.note_shared(named.saturating_sub(bytes));
+        let limits = self.low_water(items.len() as u64, bytes);
+        retention::victims(&items, limits, own_order).into_iter().collect()
     }
 
     /// Drops entries, then removes the objects that nothing names any more. On a disk so full that not even a
     /// DROP fits, objects go first: their entries are misses from then on.
-    pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: &DropReason) -> Result<(), Skip> {
+    pub(crate) fn drop_entries(&self, entries: &[Arc<Put>], reason: &DropReason) -> Result<Swept, Skip> {
         for put in entries {
             let put_id = if planted::is(Bug::DropByKey) { self.now_under(put) } else { put.put_id };
             let (key, when_ms) = (KeyStart::of(&put.source, &put.exec), self.now().saturating_mul(1000));
@@ -184,8 +211,7 @@ impl Sweep<'_> {
             }
             self.pending().extend(objects_of(put));
         }
-        self.remove_unnamed();
-        Ok(())
+        Ok(self.remove_unnamed())
     }
 
     /// What the key of an entry leads to by now: for the planted bug alone.
@@ -212,28 +238,35 @@ impl Sweep<'_> {
         if self.manifest.is_partly_unknown() {
             return swept;
         }
-        let mut named = self.named(None);
-        let held = named.values().chain(pending.iter().map(|unnamed| &unnamed.len));
-        let held = held.fold(0u64, |sum, len| sum.saturating_add(*len));
+        let waiting = pending.iter().fold(0u64, |sum, unnamed| sum.saturating_add(unnamed.len));
+        let held = self.manifest.size().bytes.saturating_add(waiting);
         let courteous = held <= self.limits.max_bytes.saturating_mul(2);
         let now = self.now();
+        let is_kept = |unnamed: &Unnamed| courteous && unnamed.is_kept(now);
+        // All entries are looked at once for all of these, and not at all if there are none.
+        let due: HashSet<_> = pending.iter().filter(|one| !is_kept(one)).map(|one| one.object).collect();
+        if due.is_empty() {
+            swept.kept = pending.len() as u64;
+            self.pending().extend(pending);
+            return swept;
+        }
+        let (named, mark) = self.manifest.named_among(&due);
         pending.retain_mut(|unnamed| {
-            if named.contains_key(&unnamed.object) {
+            if named.contains(&unnamed.object) {
                 return false;
             }
-            if courteous && unnamed.is_kept(now) {
+            if is_kept(unnamed) {
                 return true;
             }
             let object = unnamed.object;
             let mut still = |stat: &Stat| {
                 unnamed.kept_until = kept_until(stat);
-                if courteous && unnamed.is_kept(now) {
+                if is_kept(unnamed) {
                     return false;
                 }
                 // Under the lock: what others have appended meanwhile counts too.
                 let read = self.manifest.refresh().is_ok() && !self.manifest.is_partly_unknown();
-                named = self.named(None);
-                read && !named.contains_key(&object)
+                read && !self.manifest.is_named_since(&mark, &object)
             };
             let digest = ObjectDigest::from_bytes(object);
             let removed = self.objects.remove(&digest, Disposal::Unlink, &mut still);
