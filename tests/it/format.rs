@@ -355,3 +355,47 @@ fn sources_below(dir: &Path, files: &mut BTreeMap<PathBuf, String>) {
         }
     }
 }
+
+/// R12a: what all COUNT frames of the logs say together.
+fn counted(v1: &Path) -> BTreeMap<u8, u64> {
+    let names = fs::read_dir(v1).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut logs: Vec<u64> = names.filter_map(|name| name.strip_prefix("log.")?.parse().ok()).collect();
+    logs.sort_unstable();
+    let mut sums: BTreeMap<u64, BTreeMap<u8, u64>> = BTreeMap::new();
+    for log in logs {
+        let (frames, _) = frames_of_log(&fs::read(v1.join(format!("log.{log}"))).unwrap());
+        for record in records(&frames) {
+            let Record::Count { upto, counts, .. } = record else { continue };
+            let place = if upto == 0 { log } else { upto };
+            if upto > 0 && upto < log {
+                sums.retain(|stands_for, _| *stands_for > upto);
+            }
+            let sum = sums.entry(place).or_default();
+            counts.into_iter().for_each(|(what, number)| *sum.entry(what).or_default() += number);
+        }
+    }
+    let mut all = BTreeMap::new();
+    for (what, number) in sums.into_values().flatten() {
+        *all.entry(what).or_default() += number;
+    }
+    all
+}
+
+#[test]
+fn the_reader_of_the_document_counts_what_the_library_counts_before_and_after_compactions() {
+    let place = tempfile::tempdir().unwrap();
+    let open = || Store::open(Config::builder(place.path()).exec(Exec::Independent).build()).unwrap();
+    for round in 1..5 {
+        let store = open();
+        assert_eq!(store.add(&sources(round, &[]), Outputs::bytes("out", "x")).unwrap(), Added::Stored);
+        assert!(store.find(&sources(round, &[])).is_some() && store.find(&sources(99, &[])).is_none());
+        if round > 2 {
+            assert!(plugcache::__sim::compact(&store));
+        }
+        drop(store);
+        let stats = open().stats().store;
+        let (rounds, counts) = (round as u64, counted(&place.path().join("v1")));
+        assert_eq!(counts, [(0, rounds), (2, rounds), (3, rounds)].into());
+        assert_eq!((stats.hits, stats.adds, stats.misses.never_seen), (rounds, rounds, rounds));
+    }
+}

@@ -37,4 +37,5 @@ mod scenarios;
 mod scrub;
 mod seed_limits;
 mod seed_rules;
+mod sweeping;
 mod tidy;

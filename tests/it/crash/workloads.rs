@@ -36,7 +36,7 @@ const A2: (u8, u8) = (1, 1);
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub(super) static WORKLOADS: [Workload; 22] = [
+pub(super) static WORKLOADS: [Workload; 23] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -91,6 +91,12 @@ pub(super) static WORKLOADS: [Workload; 22] = [
     ),
     workload("sync", &[Add(A, 2)], &[Add(B, 4), Add(A, 6), Sync, Forget(B), Sync, Add(B, 9)]),
     workload("litter", &[Add(A, 2), Add(B, 4), Forget(B), Hours(1)], &[Sweep, Add(B, 4)]),
+    // Each handle that is closed writes down what it has counted, and a compaction sums it up.
+    workload(
+        "counting",
+        &[Add(A, 2), Add(B, 4), Open(LAZY), Find(A)],
+        &[Open(LAZY), Find(A), Forget(B), Compact, Open(LAZY), Compact, Find(A)],
+    ),
     Workload { from_nothing: true, ..workload("creation", &[], &[Add(A, 2), Add(B, 2)]) },
     Workload {
         sizes: ROTATES,
