@@ -7,6 +7,7 @@
 //! v1/log.<n>        log.rs       frames, appended, read back
 //! v1/seg.<a>-<b>    segment.rs   frames, hash index, retention column
 //!                   table.rs     what the logs say, in memory; past.rs what they count and remember
+//!                   ask.rs       what is asked beside entries
 //!                   size.rs      how much there is, without a look at each entry
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment
@@ -14,6 +15,7 @@
 //!                   rebuild.rs   a compaction that takes in what damage hides
 //! ```
 
+mod ask;
 mod check;
 mod compact;
 mod log;
@@ -24,7 +26,7 @@ mod size;
 mod table;
 mod view;
 
-use std::{collections::HashSet, io};
+use std::io;
 
 pub use self::check::{ManifestDamage, ManifestFault};
 pub(crate) use self::{compact::Compacted, past::Counts, rebuild::Rebuilt, size::Size, view::NoView};
@@ -37,12 +39,15 @@ use crate::{
     error::{Skip, Trouble},
     format::{
         frame::HEADER_SEED,
-        record::{Count, DropNote, FileKind, Header, KeyStart, Put, Record},
+        record::{FileKind, Header, Put, Record},
     },
     fs::{self, Access, Dir, Fs, Lock},
     layout::{self, ManifestName},
     planted::{self, Bug},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Logs are turned into a segment from this size on, so that replaying one costs about 1 ms at open.
@@ -105,6 +110,8 @@ pub(crate) struct Manifest {
     access: Access,
     durability: Durability,
     state: Mutex<State>,
+    /// Whether any dropped entry is remembered, as last read.
+    remembers: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -121,13 +128,6 @@ struct State {
     left: usize,
     /// How often the view was made anew.
     look: u64,
-}
-
-/// A point in what was read of the logs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
-    look: u64,
-    order: u64,
 }
 
 /// What the append left behind.
@@ -149,7 +149,7 @@ impl Manifest {
         let mut window = Vec::new();
         let view = View::load(&dir, access, &mut window)?;
         let state = Mutex::new(State { view, window, settled: None, unsynced: None, left: 0, look: 0 });
-        Ok(Manifest { fs: fs.clone(), dir, access, durability, state })
+        Ok(Manifest { fs: fs.clone(), dir, access, durability, state, remembers: AtomicBool::new(false) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -182,6 +182,7 @@ impl Manifest {
         if !state.view.follow(&mut state.window)? {
             self.reload(state)?;
         }
+        self.remembers.store(state.view.table.past.remembers(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -216,73 +217,9 @@ impl Manifest {
         self.state().view.entries()
     }
 
-    /// Entries that are worth comparing a description with, `2 * max` at most: those with this list of source
-    /// names first, then the newest; in no order.
-    pub(crate) fn alike(&self, names: u64, max: usize) -> Vec<Arc<Put>> {
-        self.state().view.alike(names, max)
-    }
-
-    /// When and why the last entry of this key was dropped, as far back as is remembered. No system call.
-    pub(crate) fn dropped(&self, source: &[u8; 32], exec: &[u8; 32]) -> Option<DropNote> {
-        self.state().view.table.past.of_key(&KeyStart::of(source, exec))
-    }
-
-    /// What all handles have counted, as last read.
-    pub(crate) fn counts(&self) -> Counts {
-        self.state().view.table.past.sums()
-    }
-
-    /// Appends what a handle has counted, if that can be done by one write: it is not read back, for losing it
-    /// costs only the knowledge.
-    pub(crate) fn count(&self, counts: &Counts) -> Result<Grown, Refused> {
-        let mut state = self.state();
-        self.refresh_state(&mut state)?;
-        let record =
-            Count { counts: counts.iter().map(|(what, n)| (*what, *n)).collect(), ..Count::default() };
-        self.append_unread(&state.view, record)
-    }
-
-    /// By one write to the open log, where it is the last one.
-    fn append_unread(&self, view: &View, record: Count) -> Result<Grown, Refused> {
-        let Some(log) = view.current.as_ref().filter(|log| Some(log.number) == view.highest_log()) else {
-            return Ok(Grown::No);
-        };
-        log.append(&Record::Count(record))?;
-        Ok(self.grown(log.known_end()))
-    }
-
     fn grown(&self, len: u64) -> Grown {
         let enough = self.fs.size("LOG_BYTES_COMPACT", LOG_BYTES_COMPACT);
         if len >= enough { Grown::Yes } else { Grown::No }
-    }
-
-    /// How much there is, as last read.
-    pub(crate) fn size(&self) -> Size {
-        self.state().view.size()
-    }
-
-    /// Notes that so many bytes of [`size`](Manifest::size) count more than once, for whoever has looked at all entries.
-    pub(crate) fn note_shared(&self, bytes: u64) {
-        let view = &mut self.state().view;
-        view.sizes.note_shared(bytes, &view.table);
-    }
-
-    /// Which of these objects entries name, as last read, and from where on to ask [`is_named_since`].
-    ///
-    /// [`is_named_since`]: Manifest::is_named_since
-    pub(crate) fn named_among(&self, objects: &HashSet<[u8; 32]>) -> (HashSet<[u8; 32]>, Mark) {
-        let mut state = self.state();
-        let mark = Mark { look: state.look, order: state.view.table.next_order() };
-        let entries = state.view.entries();
-        let all = entries.iter().flat_map(|put| &put.outputs).map(|output| output.object);
-        (all.filter(|object| objects.contains(object)).collect(), mark)
-    }
-
-    /// Whether anything that was put since then names an object, as last read; also if that cannot be told without
-    /// another look at all entries.
-    pub(crate) fn is_named_since(&self, mark: &Mark, object: &[u8; 32]) -> bool {
-        let mut state = self.state();
-        state.look != mark.look || state.view.table.names_since(mark.order, object)
     }
 
     /// Whether files lie there that the next compaction would remove and nobody reads: what a killed one left.

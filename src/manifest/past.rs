@@ -80,11 +80,13 @@ impl Past {
         last.split_off(last.len().saturating_sub(DROPS_MAX))
     }
 
+    /// Whether any dropped entry is remembered.
+    pub(super) fn remembers(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     /// Whether this key was dropped, as far back as is remembered.
     pub(super) fn of_key(&self, key: &KeyStart) -> Option<DropNote> {
-        if self.dropped.is_empty() {
-            return None;
-        }
         self.dropped.get(key).map(|(_, note)| *note)
     }
 

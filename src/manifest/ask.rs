@@ -1,0 +1,86 @@
+//! What the floors above ask of a manifest beside its entries: how much there is, what is named, what is remembered.
+
+use std::collections::HashSet;
+
+use super::{Counts, Grown, Manifest, Refused, Size, view::View};
+use crate::{
+    format::record::{Count, DropNote, KeyStart, Put, Record},
+    sync::{Arc, atomic::Ordering},
+};
+
+/// A point in what was read of the logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    look: u64,
+    order: u64,
+}
+
+impl Manifest {
+    /// Entries that are worth comparing a description with, `2 * max` at most: those with this list of source
+    /// names first, then the newest; in no order.
+    pub(crate) fn alike(&self, names: u64, max: usize) -> Vec<Arc<Put>> {
+        self.state().view.alike(names, max)
+    }
+
+    /// When and why the last entry of this key was dropped, as far back as is remembered. No system call.
+    pub(crate) fn dropped(&self, source: &[u8; 32], exec: &[u8; 32]) -> Option<DropNote> {
+        // A miss asks this, and most stores have dropped nothing of late: no lock for those.
+        if !self.remembers.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.state().view.table.past.of_key(&KeyStart::of(source, exec))
+    }
+
+    /// What all handles have counted, as last read.
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().view.table.past.sums()
+    }
+
+    /// Appends what a handle has counted, if that can be done by one write: it is not read back, for losing it
+    /// costs only the knowledge.
+    pub(crate) fn count(&self, counts: &Counts) -> Result<Grown, Refused> {
+        let mut state = self.state();
+        self.refresh_state(&mut state)?;
+        let record =
+            Count { counts: counts.iter().map(|(what, n)| (*what, *n)).collect(), ..Count::default() };
+        self.append_unread(&state.view, record)
+    }
+
+    /// By one write to the open log, where it is the last one.
+    pub(super) fn append_unread(&self, view: &View, record: Count) -> Result<Grown, Refused> {
+        let Some(log) = view.current.as_ref().filter(|log| Some(log.number) == view.highest_log()) else {
+            return Ok(Grown::No);
+        };
+        log.append(&Record::Count(record))?;
+        Ok(self.grown(log.known_end()))
+    }
+
+    /// How much there is, as last read.
+    pub(crate) fn size(&self) -> Size {
+        self.state().view.size()
+    }
+
+    /// Notes that so many bytes of [`size`](Manifest::size) count more than once, for whoever has looked at all entries.
+    pub(crate) fn note_shared(&self, bytes: u64) {
+        let view = &mut self.state().view;
+        view.sizes.note_shared(bytes, &view.table);
+    }
+
+    /// Which of these objects entries name, as last read, and from where on to ask [`is_named_since`].
+    ///
+    /// [`is_named_since`]: Manifest::is_named_since
+    pub(crate) fn named_among(&self, objects: &HashSet<[u8; 32]>) -> (HashSet<[u8; 32]>, Mark) {
+        let mut state = self.state();
+        let mark = Mark { look: state.look, order: state.view.table.next_order() };
+        let entries = state.view.entries();
+        let all = entries.iter().flat_map(|put| &put.outputs).map(|output| output.object);
+        (all.filter(|object| objects.contains(object)).collect(), mark)
+    }
+
+    /// Whether anything that was put since then names an object, as last read; also if that cannot be told without
+    /// another look at all entries.
+    pub(crate) fn is_named_since(&self, mark: &Mark, object: &[u8; 32]) -> bool {
+        let mut state = self.state();
+        state.look != mark.look || state.view.table.names_since(mark.order, object)
+    }
+}
