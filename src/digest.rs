@@ -179,19 +179,29 @@ impl Hasher {
 
 /// Lower-case hexadecimal digits of any bytes.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    push_hex(&mut text, bytes);
-    text
+    let mut text = vec![0; 2 * bytes.len()];
+    write_hex(&mut text, bytes);
+    String::from_utf8(text).unwrap_or_default()
 }
 
-/// Appends what [`to_hex`] gives.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+/// Writes what [`to_hex`] gives; `text` is twice as long as `bytes`.
+pub(crate) fn write_hex(text: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&HEX[usize::from(*byte)]);
     }
 }
+
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// The inverse of [`to_hex`] for exactly `N` bytes; upper case is refused: one spelling per value.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -14,9 +14,13 @@
 //! All paths but those of ROOT and `v1` are relative to `v1`. A name that does not parse here is foreign:
 //! never read, moved or deleted (I20).
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    ops::Deref,
+    path::{Path, PathBuf},
+};
 
-use crate::digest::{ObjectDigest, from_hex, push_hex, to_hex};
+use crate::digest::{ObjectDigest, from_hex, to_hex, write_hex};
 
 /// The directory of this format's major version, below the root.
 pub(crate) const MAJOR: &str = "v1";
@@ -48,16 +52,34 @@ pub(crate) fn shard(first: u8) -> PathBuf {
     format!("{OBJECTS}/{}", to_hex(&[first])).into()
 }
 
-pub(crate) fn object(digest: &ObjectDigest) -> PathBuf {
-    let bytes = digest.as_bytes();
-    // Every find spells one: a single allocation.
-    let mut path = String::with_capacity(OBJECTS.len() + 2 * bytes.len() + 2);
-    path.push_str(OBJECTS);
-    path.push('/');
-    push_hex(&mut path, &bytes[..1]);
-    path.push('/');
-    push_hex(&mut path, &bytes[1..]);
-    path.into()
+/// The path of an object. Every find spells one: no allocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ObjectPath([u8; OBJECT_PATH_BYTES]);
+
+/// The directory, the shard and the name, with a slash between them.
+const OBJECT_PATH_BYTES: usize = OBJECTS.len() + 1 + 2 + 1 + 62;
+
+impl Deref for ObjectPath {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        Path::new(str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl AsRef<Path> for ObjectPath {
+    fn as_ref(&self) -> &Path {
+        self
+    }
+}
+
+pub(crate) fn object(digest: &ObjectDigest) -> ObjectPath {
+    let mut path = [b'/'; OBJECT_PATH_BYTES];
+    let (dir, rest) = path.split_at_mut(OBJECTS.len());
+    dir.copy_from_slice(OBJECTS.as_bytes());
+    let (first, others) = digest.as_bytes().split_at(1);
+    write_hex(&mut rest[1..3], first);
+    write_hex(&mut rest[4..], others);
+    ObjectPath(path)
 }
 
 pub(crate) fn staged(token: Token) -> PathBuf {
@@ -159,8 +181,10 @@ impl ManifestName {
 const NUMBER_MAX: u64 = 1 << 62;
 
 fn number_of(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    ((1..NUMBER_MAX).contains(&number) && number.to_string() == text).then_some(number)
+    // A zero or a sign in front would be another spelling.
+    let is_plain = text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first));
+    let number: u64 = is_plain.then(|| text.parse().ok()).flatten()?;
+    (number < NUMBER_MAX).then_some(number)
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub(crate) mod past;
 pub(crate) mod record;
 pub(crate) mod salvage;
 pub(crate) mod skim;
+pub(crate) mod stamp;

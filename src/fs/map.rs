@@ -13,6 +13,10 @@ use memmap2::{Advice, Mmap, MmapOptions};
 
 use super::Pattern;
 
+/// What the kernel usually reads ahead. A file that is no longer comes by one reading, and its second page is then
+/// there when it is wanted: asking for less would be a call for nothing.
+const READ_AHEAD_BYTES: usize = 128 << 10;
+
 /// The first bytes of a file, mapped read-only.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -28,7 +32,7 @@ impl Map {
         // and copies out of them. What a foreign process of the same user may do to the file, the README lists
         // under "not promised".
         let bytes = unsafe { MmapOptions::new().len(len).map(file.as_raw_fd())? };
-        if pattern == Pattern::Scattered {
+        if pattern == Pattern::Scattered && len > READ_AHEAD_BYTES {
             // Only a hint: without it the kernel reads ahead, and every answer stays the same.
             let _ = bytes.advise(Advice::Random);
         }

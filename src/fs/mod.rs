@@ -7,6 +7,7 @@
 //! It knows paths, bytes, locks and clocks. It knows no digest, no frame and no file name of the store.
 //! Errors are plain `io::Error`; the caller knows the action and the path and adds them.
 
+mod draw;
 #[cfg(all(target_os = "linux", not(plugcache_portable)))]
 mod map;
 #[cfg(all(target_os = "linux", not(plugcache_portable)))]
@@ -19,6 +20,7 @@ mod os;
 pub mod sim;
 mod tree;
 
+pub(crate) use draw::Draw;
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -473,9 +475,18 @@ impl File {
         }
     }
 
-    /// Maps `len` bytes read-only, for scattered access (`MADV_RANDOM`).
+    /// Maps `len` bytes read-only.
     pub(crate) fn map(&self, len: u64, pattern: Pattern) -> io::Result<Map> {
         forward!(self, File, file => file.map(len, pattern))
+    }
+
+    /// As [`map`](File::map), of all that this file holds, as `stat` has just said of it.
+    pub(crate) fn map_whole(&self, stat: &Stat, pattern: Pattern) -> io::Result<Map> {
+        match self {
+            File::Os(file) => file.map_whole(stat, pattern),
+            #[cfg(any(test, fuzzing, feature = "__sim"))]
+            File::Sim(file) => file.map(stat.len, pattern),
+        }
     }
 
     /// A standard file of the same inode, for hosts: read-only, with an open file description (and so a cursor)

@@ -45,6 +45,10 @@ pub(super) fn open_root(_path: &Path) -> io::Result<Dir> {
     unsupported()
 }
 
+pub(super) fn open_resolved(_path: &Path) -> io::Result<Dir> {
+    unsupported()
+}
+
 pub(super) fn make_root(_path: &Path) -> io::Result<()> {
     unsupported()
 }
@@ -237,6 +241,10 @@ impl File {
     }
 
     /// A copy in place of a map: the same bytes, and they stay what they are.
+    pub(super) fn map_whole(&self, stat: &Stat, pattern: Pattern) -> io::Result<Map> {
+        self.map(stat.len, pattern)
+    }
+
     pub(super) fn map(&self, len: u64, _: Pattern) -> io::Result<Map> {
         // The length is believed only after a look: it decides how much memory is asked for.
         if len > self.stat()?.len {

@@ -1,11 +1,26 @@
-//! Removing all that a directory holds, and making a directory with its parents: what is made of other verbs.
+//! Opening a judged path, removing all that a directory holds, and making a directory with its parents: what is made of
+//! other verbs.
 
 use std::{io, path::Path};
 
-use super::{Dir, Kind};
+use super::{Dir, Fs, Kind, os};
 
 /// A tree that nests deeper than this is left as it is from there on.
 const DEPTH_MAX: usize = 64;
+
+impl Fs {
+    /// Opens a directory by a path whose symlinks are resolved: one that got into it since is an error.
+    pub(crate) fn open_resolved(&self, path: &Path) -> io::Result<Dir> {
+        match self {
+            Fs::Os => os::open_resolved(path).map(Dir::Os),
+            #[cfg(any(test, fuzzing, feature = "__sim"))]
+            Fs::Sim(process) => {
+                let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+                process.open_root(parent)?.open_dir(name.as_ref()).map(Dir::Sim)
+            }
+        }
+    }
+}
 
 impl Dir {
     /// Removes everything below this directory, following no link. What cannot be removed ends it with an error.

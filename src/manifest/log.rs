@@ -56,6 +56,8 @@ pub(crate) struct Log {
     pub(crate) unknown: bool,
     /// File length as the last reading saw it, for padding a torn tail.
     end_seen: u64,
+    /// What came behind the header when that was read, until it is taken in.
+    ahead: Option<Vec<u8>>,
 }
 
 /// A frame that was read, and what it says.
@@ -65,7 +67,8 @@ pub(crate) struct Read<'a> {
 }
 
 impl Log {
-    /// Opens log `number`, without reading further than its header.
+    /// Opens log `number`. What comes with its header is kept for the first [`read_to_end`](Log::read_to_end), which
+    /// then need not ask for it.
     pub(crate) fn open(dir: &Dir, number: u64, access: Access) -> Result<Opened, Trouble> {
         let path = ManifestName::Log(number).path();
         let file = match dir.open(&path, access) {
@@ -81,9 +84,10 @@ impl Log {
         if file.stat().map_err(Trouble::of("examine", &path))?.kind != Kind::File {
             return Ok(Opened::BadHeader);
         }
-        let mut slot = [0; SLOT_BYTES];
-        let len = read_slot(&file, &mut slot).map_err(Trouble::of("read", &path))?;
-        Ok(match header_of(&slot[..len], FileKind::Log) {
+        let mut start = [0; GLANCE_BYTES];
+        let len = read_start(&file, &mut start).map_err(Trouble::of("read", &path))?;
+        let (slot, behind) = start[..len].split_at(len.min(SLOT_BYTES));
+        Ok(match header_of(slot, FileKind::Log) {
             HeaderRead::Bad => Opened::BadHeader,
             HeaderRead::Foreign => Opened::Foreign,
             HeaderRead::Right(header) => Opened::Log(Log {
@@ -95,6 +99,7 @@ impl Log {
                 sealed: false,
                 unknown: header.ro_compat != 0,
                 end_seen: SLOT_BYTES as u64,
+                ahead: Some(behind.to_vec()),
             }),
         })
     }
@@ -114,12 +119,20 @@ impl Log {
     }
 
     /// Reads to the end, or to the first SEAL, and gives every record on the way to `take`. One `pread` unless
-    /// more than a window has come.
+    /// more than a window has come; none after opening, if all came with the header.
     pub(crate) fn read_to_end(
         &mut self,
         window: &mut Vec<u8>,
         take: &mut dyn FnMut(Read<'_>),
     ) -> Result<(), Trouble> {
+        if let Some(ahead) = self.ahead.take() {
+            self.end_seen = self.known_end + ahead.len() as u64;
+            let at_end = SLOT_BYTES + ahead.len() < GLANCE_BYTES;
+            self.take_window(&ahead, take);
+            if at_end && self.known_end == self.end_seen {
+                return Ok(());
+            }
+        }
         let mut bytes = GLANCE_BYTES;
         while !self.sealed {
             if window.len() < bytes {
@@ -237,12 +250,12 @@ pub(crate) fn seal_again(dir: &Dir, number: u64) -> Result<(), Trouble> {
     }
 }
 
-/// Reads the first slot, as much as there is of it. A reading that came back short must not pass for a header
-/// that is short: the log would be taken for closed while others append to it.
-fn read_slot(file: &File, slot: &mut [u8; SLOT_BYTES]) -> io::Result<usize> {
+/// Reads the first slot, as much as there is of it, and what comes with it. A reading that came back short must not
+/// pass for a header that is short: the log would be taken for closed while others append to it.
+fn read_start(file: &File, start: &mut [u8; GLANCE_BYTES]) -> io::Result<usize> {
     let mut len = 0;
     while len < SLOT_BYTES {
-        match file.read_at(&mut slot[len..], len as u64)? {
+        match file.read_at(&mut start[len..], len as u64)? {
             0 => break,
             read => len += read,
         }

@@ -178,6 +178,13 @@ impl Manifest {
         Err(Refused::Busy)
     }
 
+    /// As [`refresh`](Manifest::refresh), and then as [`of_source`](Manifest::of_source).
+    pub(crate) fn refreshed(&self, source: &[u8; 32]) -> Result<Vec<Arc<Put>>, NoView> {
+        let mut state = self.state();
+        self.refresh_state(&mut state)?;
+        Ok(state.view.of_source(source))
+    }
+
     fn refresh_state(&self, state: &mut State) -> Result<(), NoView> {
         if !state.view.follow(&mut state.window)? {
             self.reload(state)?;
@@ -234,10 +241,23 @@ impl Manifest {
 
     /// Appends one record, and returns once it has been read back from where every reader will see it.
     pub(crate) fn append(&self, record: &Record) -> Result<Grown, Refused> {
+        self.append_from(record, false)
+    }
+
+    /// As [`append`](Manifest::append), by whoever has refreshed a moment ago: saves another look before the first
+    /// try. Nothing rests on that look, for others may append between any look and the write: what came meanwhile,
+    /// a SEAL or a torn tail, shows when the record is read back, and then it is looked again.
+    pub(crate) fn append_refreshed(&self, record: &Record) -> Result<Grown, Refused> {
+        self.append_from(record, true)
+    }
+
+    fn append_from(&self, record: &Record, is_refreshed: bool) -> Result<Grown, Refused> {
         let mut state = self.state();
-        for _ in 0..APPENDS_MAX {
+        for attempt in 0..APPENDS_MAX {
             self.leave_unsynced(&mut state)?;
-            self.refresh_state(&mut state)?;
+            if attempt > 0 || !is_refreshed || state.view.current.as_ref().is_none_or(Log::is_sealed) {
+                self.refresh_state(&mut state)?;
+            }
             if !self.open_log_is_last(&mut state)? {
                 continue;
             }

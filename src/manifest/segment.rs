@@ -87,7 +87,7 @@ impl Segment {
         if stat.kind != Kind::File || stat.len < (SLOT_BYTES + FOOTER_BYTES) as u64 {
             return Ok(Opened::Damaged);
         }
-        let map = file.map(stat.len, Pattern::Scattered).map_err(Trouble::of("map", &path))?;
+        let map = file.map_whole(&stat, Pattern::Scattered).map_err(Trouble::of("map", &path))?;
         let header = match header_of(&map[..SLOT_BYTES], FileKind::Segment) {
             HeaderRead::Right(header) => header,
             HeaderRead::Bad => return Ok(Opened::Damaged),

@@ -108,6 +108,9 @@ impl View {
             let mut below: Vec<_> =
                 segment.probe(source).into_iter().filter_map(|put| self.table.over_segment(put)).collect();
             below.sort_by_key(|put| std::cmp::Reverse(put.order));
+            if found.is_empty() {
+                return below;
+            }
             found.extend(below);
         }
         found

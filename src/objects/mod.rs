@@ -4,6 +4,7 @@
 //! through [`remove`](Objects::remove)), I5, I11 and I12. It does not know that a manifest exists: what an
 //! entry says of an object (length, stamp, whether it is still named) comes in from the floor above.
 
+mod copy;
 mod remove;
 mod stage;
 
@@ -15,13 +16,16 @@ use std::{
 
 pub(crate) use self::{
     remove::{Disposal, Pruning, Removed},
-    stage::{Content, Published, Unpublished},
+    stage::{Content, Lent, Published, Unpublished},
 };
 use crate::{
     config::Durability,
     digest::{Hasher, ObjectDigest},
     error::Trouble,
-    format::record::Stamp,
+    format::{
+        record::Stamp,
+        stamp::{STAMPED_BYTES, stamp_of},
+    },
     fs::{self, Access, Dir, File, Fs, Kind, Lock, Stat, Time},
     layout,
     planted::{self, Bug},
@@ -53,8 +57,8 @@ pub(crate) struct Objects {
     dir: Arc<Dir>,
     access: Access,
     durability: Durability,
-    /// Hashes stamps: their purpose and the boot id are in it already. `None`: the boot is not known.
-    stamper: Option<Hasher>,
+    /// Part of every stamp. `None`: the boot is not known.
+    boot: Option<[u8; 16]>,
     /// What this handle has hashed and found right, also where it could not record it.
     verified: Mutex<HashMap<ObjectDigest, Stamp>>,
     /// The file system said that it shares no blocks: not asked again.
@@ -112,17 +116,12 @@ impl Objects {
         durability: Durability,
         boot: Option<[u8; 16]>,
     ) -> Objects {
-        let stamper = boot.map(|boot| {
-            let mut stamper = Hasher::for_purpose("plugcache 2026-11-23 object stamp v1");
-            stamper.update(&boot);
-            stamper
-        });
         Objects {
             fs: fs.clone(),
             dir,
             access,
             durability,
-            stamper,
+            boot,
             verified: Mutex::default(),
             cannot_clone: AtomicBool::new(false),
             unsynced: Mutex::default(),
@@ -258,16 +257,20 @@ impl Objects {
         if stat.mtime.sec != OBJECT_MTIME.sec {
             return None;
         }
-        let mut hash = self.stamper.clone()?;
-        for number in [stat.device, stat.inode, stat.len] {
-            hash.update(&number.to_le_bytes());
-        }
+        let mut stamped = [0; STAMPED_BYTES];
+        let mut rest = &mut stamped[..];
+        let mut put = |bytes: &[u8]| {
+            let (place, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            place.copy_from_slice(bytes);
+            rest = behind;
+        };
+        put(&self.boot?);
+        [stat.device, stat.inode, stat.len].iter().for_each(|number| put(&number.to_le_bytes()));
         for time in [stat.mtime, stat.ctime] {
-            hash.update(&time.sec.to_le_bytes()).update(&time.nsec.to_le_bytes());
+            put(&time.sec.to_le_bytes());
+            put(&time.nsec.to_le_bytes());
         }
-        let mut stamp = [0; 16];
-        stamp.copy_from_slice(&hash.finish()[..16]);
-        Some(stamp)
+        Some(stamp_of(&stamped))
     }
 
     /// The whole content, if it is right: for a private copy of an object that cannot be leased.

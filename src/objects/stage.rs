@@ -2,11 +2,11 @@
 //! name that its content gives it.
 //!
 //! ```text
-//! create staging/<random>, O_EXCL        killed: litter
+//! create staging/<random>, O_EXCL        killed: litter; read-only from its first moment for all but its maker
 //! flock shared, link count still 1       the reaper takes EX and unlinks: then start again [m]
 //! read, hash, write ..                   killed: litter
-//! mtime := constant; chmod; [fsync]
-//! open again read-only, flock shared     this is the lease; the writing description is closed
+//! mtime := constant; [fsync]             chmod before it, where the umask took something away
+//! open again read-only, flock shared     this is the lease; the writing description is closed: see `Lent`
 //! rename to objects/xx/.., NOREPLACE     killed: a complete object that nothing names
 //! stat                                   the stamp
 //! ```
@@ -16,18 +16,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CHUNK_BYTES, LEASE_POLL, Lease, OBJECT_MTIME, Objects, Removed, Unopened, Verified, hash_of};
+use super::{
+    LEASE_POLL, Lease, OBJECT_MTIME, Objects, Removed, Unopened, Verified,
+    copy::{self, Copy},
+    hash_of,
+};
 use crate::{
     config::Durability,
-    digest::{Hasher, ObjectDigest},
+    digest::ObjectDigest,
     error::Trouble,
     format::record::Stamp,
-    fs::{Access, Dir, File, Kind, Lock, Stat},
+    fs::{Access, Dir, Draw, File, Kind, Lock, Stat},
     layout,
     planted::{self, Bug},
     sync::{Arc, atomic::Ordering},
 };
 
+/// Nobody writes to an object, and only what is executable is.
+const PLAIN_MODE: u32 = 0o444;
+const EXECUTABLE_MODE: u32 = 0o555;
 /// How often publishing starts again because the name was taken and then free.
 const PUBLISHES_MAX: usize = 16;
 /// How often staging starts again because the reaper took the file before it was locked.
@@ -38,6 +45,17 @@ pub(crate) enum Content<'a> {
     Bytes(&'a [u8]),
     /// A file of the caller's, copied, never moved or linked.
     File(&'a Path),
+}
+
+/// For how long an object is leased by whoever publishes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lent {
+    /// Until the host is done with it: through a description that cannot write.
+    ToHost,
+    /// Until its entry is committed. Then the description that wrote it will do, which is leased already, and
+    /// nothing need be opened by name again. Not for what is executable: while somebody has it open for writing
+    /// the system runs it for nobody (ETXTBSY), and a writer may be stopped at any time.
+    ForCommit,
 }
 
 /// Why nothing was published.
@@ -100,40 +118,51 @@ impl Drop for StagedName {
 
 impl Objects {
     /// Copies and hashes `content` into staging.
-    pub(crate) fn stage(&self, content: &Content<'_>) -> Result<Staged, Unpublished> {
-        let (name, writer, made) = self.create_staged()?;
-        let (digest, executable) = match content {
+    pub(crate) fn stage(
+        &self,
+        content: &Content<'_>,
+        draw: &mut Draw<'_>,
+        lent: Lent,
+    ) -> Result<Staged, Unpublished> {
+        let (name, file, made, digest, executable) = match content {
             Content::Bytes(bytes) => {
-                write_all(&writer, &name.path, bytes)?;
-                (ObjectDigest::of_bytes(bytes), false)
+                let (name, writer, made) = self.create_staged(draw, PLAIN_MODE)?;
+                let digest = copy::write(&writer, &name.path, bytes)?;
+                (name, writer, made, digest, false)
             }
             Content::File(path) => {
-                let (source, executable) = self.open_content(path)?;
-                (self.copy(&writer, &name.path, path, &source)?, executable)
+                let (source, stat) = self.open_content(path)?;
+                let executable = stat.mode & 0o111 != 0;
+                let mode = if executable { EXECUTABLE_MODE } else { PLAIN_MODE };
+                let (name, writer, made) = self.create_staged(draw, mode)?;
+                let copy = Copy { source: &source, path, writer: &writer, staged: &name.path };
+                let digest = self.copy(&copy, stat.len)?;
+                (name, writer, made, digest, executable)
             }
         };
-        let file = self.finish(writer, &name.path, executable)?;
+        let mode = if executable { EXECUTABLE_MODE } else { PLAIN_MODE };
+        let file = self.finish(file, &name.path, (made.mode != mode).then_some(mode), lent, executable)?;
         Ok(Staged { name, file, made, digest, executable })
     }
 
-    /// The caller's file, which must be one, and whether it is executable.
-    fn open_content(&self, path: &Path) -> Result<(File, bool), Unpublished> {
+    /// The caller's file, which must be one.
+    fn open_content(&self, path: &Path) -> Result<(File, Stat), Unpublished> {
         let bad = |problem: String| Unpublished::BadContent { path: path.to_owned(), problem };
         let file = self.fs.open_source(path).map_err(|error| bad(error.to_string()))?;
         let stat = file.stat().map_err(|error| bad(error.to_string()))?;
         match stat.kind {
-            Kind::File => Ok((file, stat.mode & 0o111 != 0)),
+            Kind::File => Ok((file, stat)),
             _ => Err(bad("it is not a regular file".into())),
         }
     }
 
-    fn create_staged(&self) -> Result<(StagedName, File, Stat), Trouble> {
+    /// With the mode that it will keep: no call is needed later where the umask leaves it alone.
+    fn create_staged(&self, draw: &mut Draw<'_>, mode: u32) -> Result<(StagedName, File, Stat), Trouble> {
         let mut path = PathBuf::new();
         for _ in 0..STAGES_MAX {
-            let token =
-                self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+            let token = draw.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
             path = layout::staged(if planted::is(Bug::StagedNameForetold) { [7; 16] } else { token });
-            let create = || self.dir.create(&path, 0o600);
+            let create = || self.dir.create(&path, mode);
             let file =
                 self.dir.with_parent(layout::STAGING.as_ref(), create).map_err(Trouble::of("make", &path))?;
             let name = StagedName { dir: self.dir.clone(), path: path.clone(), is_published: false };
@@ -148,44 +177,31 @@ impl Objects {
         )))
     }
 
-    fn copy(
-        &self,
-        writer: &File,
-        staged: &Path,
-        path: &Path,
-        source: &File,
-    ) -> Result<ObjectDigest, Unpublished> {
+    fn copy(&self, copy: &Copy<'_>, len: u64) -> Result<ObjectDigest, Unpublished> {
         if self.clones() {
-            match writer.clone_from(source) {
+            match copy.writer.clone_from(copy.source) {
                 // What is hashed is the clone: the source may change meanwhile.
-                Ok(()) => return Ok(hash_of(writer).map_err(Trouble::of("read", staged))?),
+                Ok(()) => return Ok(hash_of(copy.writer).map_err(Trouble::of("read", copy.staged))?),
                 Err(_) => self.cannot_clone.store(true, Ordering::Relaxed),
             }
         }
-        let mut hasher = Hasher::plain();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let mut at = 0;
-        loop {
-            let read = source.read_at(&mut chunk, at);
-            let len = read.map_err(|error| Unpublished::BadContent {
-                path: path.to_owned(),
-                problem: error.to_string(),
-            })?;
-            if len == 0 {
-                return Ok(ObjectDigest::from_bytes(hasher.finish()));
-            }
-            hasher.update(&chunk[..len]);
-            write_all(writer, staged, &chunk[..len])?;
-            at += len as u64;
-        }
+        copy.run(len)
     }
 
-    /// Sets time and mode, and changes the writing description for a reading one: nobody can write through the
-    /// lease that is handed out, and an executable is not busy.
-    fn finish(&self, writer: File, path: &Path, executable: bool) -> Result<File, Trouble> {
+    /// Sets the time, and `mode` if it is not that yet. Changes the writing description for a reading one where that
+    /// is needed: nobody can write through the lease that is handed out, and an executable is not busy.
+    fn finish(
+        &self,
+        writer: File,
+        path: &Path,
+        mode: Option<u32>,
+        lent: Lent,
+        executable: bool,
+    ) -> Result<File, Trouble> {
         writer.set_mtime(OBJECT_MTIME).map_err(Trouble::of("set the time of", path))?;
-        let mode = if executable { 0o555 } else { 0o444 };
-        writer.set_mode(mode).map_err(Trouble::of("set the mode of", path))?;
+        if let Some(mode) = mode {
+            writer.set_mode(mode).map_err(Trouble::of("set the mode of", path))?;
+        }
         if self.durability == Durability::Sync {
             // A failure is final: a second fsync may succeed without the bytes.
             let synced = if planted::is(Bug::RenameBeforeSync) { Ok(()) } else { writer.sync() };
@@ -193,8 +209,11 @@ impl Objects {
                 if planted::is(Bug::SyncRetried) { synced.or_else(|_| writer.sync()) } else { synced };
             synced.map_err(Trouble::of("sync", path))?;
         }
-        let reader = self.dir.open(path, Access::Read).map_err(Trouble::of("open", path))?;
         let leave = planted::is(Bug::LeaseNotHeld);
+        if lent == Lent::ForCommit && !executable && !leave {
+            return Ok(writer);
+        }
+        let reader = self.dir.open(path, Access::Read).map_err(Trouble::of("open", path))?;
         if !leave && !reader.try_lock(Lock::Shared).map_err(Trouble::of("lock", path))? {
             return Err(Trouble::of("lock", path)(io::ErrorKind::WouldBlock.into()));
         }
@@ -330,14 +349,4 @@ impl Objects {
     pub(super) fn leads_to(&self, name: &Path, stat: &Stat) -> bool {
         self.dir.stat(name).is_ok_and(|now| now.same_inode(stat))
     }
-}
-
-fn write_all(file: &File, path: &Path, mut bytes: &[u8]) -> Result<(), Trouble> {
-    while !bytes.is_empty() {
-        match file.write(bytes).map_err(Trouble::of("write", path))? {
-            0 => return Err(Trouble::of("write", path)(io::ErrorKind::WriteZero.into())),
-            len => bytes = &bytes[len..],
-        }
-    }
-    Ok(())
 }

@@ -20,9 +20,9 @@ use crate::{
         frame::PAYLOAD_BYTES_MAX,
         record::{DETAILS_NAME, Details, Discovered, Put, PutId, Record, Stamp},
     },
-    fs::{self, Kind},
+    fs::{self, Draw, Kind},
     manifest::{Compacted, Grown, Refused},
-    objects::{Content, Published, Unpublished},
+    objects::{Content, Lent, Published, Unpublished},
     sources::Sources,
     sweep::{self, Sweep},
     sync::{Arc, atomic::Ordering},
@@ -75,7 +75,7 @@ impl Store {
     /// [`Added::Skipped`].
     pub fn add(&self, sources: &Sources, outputs: Outputs) -> Result<Added, NoOutput> {
         let inner = &*self.0;
-        match inner.add(sources, &outputs, Vec::new()) {
+        match inner.add(sources, &outputs, Vec::new(), Lent::ForCommit) {
             Ok(_) => Ok(Added::Stored),
             Err(NotAdded::Skipped(skip)) => Ok(Added::Skipped(skip)),
             Err(NotAdded::Compared(comparison)) => Ok(Added::Compared(comparison)),
@@ -90,8 +90,9 @@ impl Inner {
         sources: &Sources,
         outputs: &Outputs,
         discovered: Vec<Discovered>,
+        lent: Lent,
     ) -> Result<Committed, NotAdded> {
-        let added = self.add_uncounted(sources, outputs, discovered);
+        let added = self.add_uncounted(sources, outputs, discovered, lent);
         self.count_add(sources, &added);
         self.note(match &added {
             Err(NotAdded::Skipped(skip)) if skip.is_trouble() => Some(skip),
@@ -128,6 +129,7 @@ impl Inner {
         sources: &Sources,
         outputs: &Outputs,
         discovered: Vec<Discovered>,
+        lent: Lent,
     ) -> Result<Committed, NotAdded> {
         self.check_outputs(outputs)?;
         if let Err(skip) = self.check_room(outputs) {
@@ -147,7 +149,7 @@ impl Inner {
         }
         let details = Details { recipe: sources.to_recipe(), discovered };
         let root = self.root_for_writing()?;
-        match self.commit(&root, sources, outputs, &details) {
+        match self.commit(&root, sources, outputs, &details, lent) {
             Err(None) => {}
             Err(Some(not_added)) => return Err(not_added),
             Ok(committed) => return Ok(committed),
@@ -155,7 +157,7 @@ impl Inner {
         // The store was deleted under this handle: once more, from the path.
         self.forget_root(&root);
         let root = self.root_for_writing()?;
-        let again = self.commit(&root, sources, outputs, &details);
+        let again = self.commit(&root, sources, outputs, &details, lent);
         again.map_err(|why| {
             why.unwrap_or_else(|| Skip::Disabled("the store was deleted, twice".into()).into())
         })
@@ -168,22 +170,24 @@ impl Inner {
         sources: &Sources,
         outputs: &Outputs,
         details: &Details,
+        lent: Lent,
     ) -> Result<Committed, Option<NotAdded>> {
         let gone = |why: NotAdded| if root.manifest.is_deleted() { None } else { Some(why) };
         // The manifest first: a store of a later version gets no objects either.
-        root.manifest.refresh().map_err(|none| gone(Skip::from(Refused::from(none)).into()))?;
-        let replaced = root.manifest.of_source(sources.digest().as_bytes());
-        let mut ready = self.publish(root, outputs, &replaced).map_err(gone)?;
+        let replaced = root.manifest.refreshed(sources.digest().as_bytes());
+        let replaced = replaced.map_err(|none| gone(Skip::from(Refused::from(none)).into()))?;
+        let mut draw = self.fs.draw();
+        let mut ready = self.publish(root, outputs, &replaced, &mut draw, lent).map_err(gone)?;
         let exec = self.exec().map_err(|why| Some(Skip::Disabled(why).into()))?;
-        let mut put = self.put(sources, outputs, details, exec, &ready).map_err(Some)?;
+        let mut put = self.put(sources, outputs, details, exec, &ready, &mut draw).map_err(Some)?;
         if !fits(&put) {
-            let spilled = Ready::Published(self.spill(root, details).map_err(gone)?);
+            let spilled = Ready::Published(self.spill(root, details, &mut draw).map_err(gone)?);
             put.details = None;
             put.outputs.push(spilled.record(DETAILS_NAME));
             ready.push(spilled);
         }
         let put = Arc::new(put);
-        let grown = match root.manifest.append(&Record::Put(Box::new(Put::clone(&put)))) {
+        let grown = match root.manifest.append_refreshed(&Record::Put(Box::new(Put::clone(&put)))) {
             Ok(grown) => grown,
             Err(Refused::Deleted) => return Err(None),
             Err(refused) => return Err(gone(Skip::from(refused).into())),
@@ -193,7 +197,14 @@ impl Inner {
         Ok(Committed { root: root.clone(), put, outputs: ready })
     }
 
-    fn publish(&self, root: &Root, outputs: &Outputs, replaced: &[Arc<Put>]) -> Result<Vec<Ready>, NotAdded> {
+    fn publish(
+        &self,
+        root: &Root,
+        outputs: &Outputs,
+        replaced: &[Arc<Put>],
+        draw: &mut Draw<'_>,
+        lent: Lent,
+    ) -> Result<Vec<Ready>, NotAdded> {
         let mut packed_sum = 0;
         let known: Vec<Stamp> =
             replaced.iter().flat_map(|put| put.outputs.iter().map(|output| output.stamp)).collect();
@@ -208,7 +219,7 @@ impl Inner {
                     packed_sum += bytes.len();
                     return Ok(Ready::Packed(ObjectDigest::of_bytes(bytes), bytes.clone()));
                 }
-                let staged = root.objects.stage(&owned.content());
+                let staged = root.objects.stage(&owned.content(), draw, lent);
                 let published = staged.and_then(|staged| root.objects.publish(staged, &known));
                 published.map(Ready::Published).map_err(|why| self.not_added(root, name, why))
             })
@@ -216,9 +227,9 @@ impl Inner {
     }
 
     /// Details too long for a frame become an object of their own.
-    fn spill(&self, root: &Root, details: &Details) -> Result<Published, NotAdded> {
+    fn spill(&self, root: &Root, details: &Details, draw: &mut Draw<'_>) -> Result<Published, NotAdded> {
         let bytes = details.to_bytes();
-        let staged = root.objects.stage(&Content::Bytes(&bytes));
+        let staged = root.objects.stage(&Content::Bytes(&bytes), draw, Lent::ForCommit);
         let published = staged.and_then(|staged| root.objects.publish(staged, &[]));
         published.map_err(|why| self.not_added(root, OsStr::new("details"), why))
     }
@@ -245,8 +256,9 @@ impl Inner {
         details: &Details,
         exec: [u8; 32],
         ready: &[Ready],
+        draw: &mut Draw<'_>,
     ) -> Result<Put, NotAdded> {
-        let random = self.fs.random::<8>();
+        let random = draw.random::<8>();
         let put_id = random.map_err(|error| Skip::Io {
             action: "ask for random bytes",
             path: "getrandom".into(),
@@ -332,7 +344,7 @@ impl Inner {
             sweep.lost_their_name(unnamed);
         }
         // What fails is done by the next add.
-        if let Ok((evicted, reason)) = sweep.evict(put.put_id, || self.used().clone()) {
+        if let Ok((evicted, reason)) = sweep.evict(put.put_id, || self.uses_by_entry()) {
             self.count_evicted(&evicted, reason.rule().into());
         }
         self.drop_idle(&sweep, put.put_id);

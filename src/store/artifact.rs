@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    output::{HeldOutput, Output},
+    output::{HeldOutput, Output, Paths},
     root::Root,
     scratch::Scratch,
 };
@@ -27,9 +27,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Artifact {
     pub(super) held: Arc<Held>,
-    /// Where the outputs are found, in their order. Not part of what is held: the store may have been renamed
-    /// between two finds.
-    paths: Arc<[OnceLock<PathBuf>]>,
+    /// Not part of what is held: the store may have been renamed between two finds.
+    paths: Paths,
 }
 
 pub(super) struct Held {
@@ -40,6 +39,7 @@ pub(super) struct Held {
     pub(super) sources: OnceLock<Sources>,
     /// Details that did not fit the entry's frame.
     pub(super) spilled: Option<Details>,
+    /// Of an artifact that is not stored; else the entry has it.
     pub(super) label: String,
     pub(super) made: SystemTime,
     pub(super) cost: Duration,
@@ -56,8 +56,7 @@ impl Artifact {
     }
 
     pub(super) fn share(held: Arc<Held>) -> Artifact {
-        let paths = held.outputs.iter().map(|_| OnceLock::new()).collect();
-        Artifact { held, paths }
+        Artifact { held, paths: OnceLock::new() }
     }
 
     pub(super) fn put(&self) -> Option<&Arc<Put>> {
@@ -71,7 +70,7 @@ impl Artifact {
 
     /// The first output.
     pub fn primary(&self) -> Output<'_> {
-        Output::new(&self.held, &self.held.outputs[0], &self.paths[0])
+        Output::new(&self.held, 0, &self.paths)
     }
 
     /// The output of this name.
@@ -81,8 +80,7 @@ impl Artifact {
 
     /// All outputs, in the order in which the build named them.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Output<'_>> {
-        let outputs = self.held.outputs.iter().zip(&*self.paths);
-        outputs.map(|(output, path)| Output::new(&self.held, output, path))
+        (0..self.held.outputs.len()).map(|number| Output::new(&self.held, number, &self.paths))
     }
 
     /// Copies every output into `dir` under its name, and says where they are. Existing files are replaced, by
@@ -110,7 +108,7 @@ impl Artifact {
             let inline = self.held.put.as_ref().and_then(|put| put.details.as_ref());
             let details = self.held.spilled.as_ref().or(inline);
             let recipe = details.map(|details| details.recipe.clone()).unwrap_or_default();
-            Sources::from_recipe(recipe, self.held.label.clone())
+            Sources::from_recipe(recipe, self.label().to_owned())
         })
     }
 
@@ -121,7 +119,7 @@ impl Artifact {
 
     /// The label given with the sources.
     pub fn label(&self) -> &str {
-        &self.held.label
+        self.put().map_or(&self.held.label, |put| &put.label)
     }
 
     /// When it was made, by the wall clock of its maker; for people.

@@ -22,7 +22,7 @@ use crate::{
     error::{NoOutput, Skip},
     flight::Ticket,
     fs::{self, Fs, Kind},
-    objects,
+    objects::{self, Lent},
     sources::{Sources, parse_depfile},
     sync::{Arc, OnceLock},
 };
@@ -215,7 +215,7 @@ impl Build {
                 .inputs
                 .discovered(&self.store, &self.sources, self.scratch.path())
                 .map_err(NotAdded::Skipped)
-                .and_then(|discovered| self.store.add(&self.sources, &outputs, discovered)),
+                .and_then(|discovered| self.store.add(&self.sources, &outputs, discovered, Lent::ToHost)),
         };
         self.watched.succeeded = !matches!(added, Err(NotAdded::NoOutput(_)));
         match added {
@@ -273,7 +273,7 @@ impl Build {
 fn held_ready(name: &OsStr, ready: Ready) -> HeldOutput {
     match ready {
         Ready::Published(published) => HeldOutput {
-            name: name.to_owned(),
+            name: name.to_owned().into(),
             digest: published.digest,
             len: published.lease.len(),
             executable: published.executable,
@@ -290,7 +290,7 @@ fn held_file(files: &Fs, name: &OsStr, path: &Path) -> io::Result<HeldOutput> {
         return Err(io::Error::other("it is not a regular file"));
     }
     Ok(HeldOutput {
-        name: name.to_owned(),
+        name: name.to_owned().into(),
         digest: objects::hash_of(&file)?,
         len: stat.len,
         executable: stat.mode & 0o111 != 0,

@@ -32,13 +32,14 @@ use crate::{
 /// What discovered inputs hold now, by path; `None` for what cannot be digested.
 type KnownInputs = HashMap<PathBuf, Option<ObjectDigest>>;
 
-/// An output ready to be handed out.
+/// The outputs of an entry, opened one after the other.
+#[derive(Default)]
 struct Opened {
-    output: HeldOutput,
-    /// Where a copy lies that could not be leased.
-    scratch: Option<Scratch>,
-    /// To be recorded, if it is not what the entry says.
-    stamp: Option<Stamp>,
+    outputs: Vec<HeldOutput>,
+    /// Where copies lie that could not be leased.
+    scratch: Vec<Scratch>,
+    /// Places of outputs that were proved right anew, with stamps that the entry does not have.
+    stamps: Vec<(usize, Stamp)>,
 }
 
 impl Store {
@@ -134,12 +135,14 @@ impl Inner {
         }
         let root = self.root().map_err(|error| Miss::Unreadable(error.to_string()))?.ok_or(Miss::Absent)?;
         let exec = self.exec().map_err(Miss::Unreadable)?;
-        root.manifest.refresh().map_err(|none| match none {
+        let puts = root.manifest.refreshed(sources.digest().as_bytes());
+        let mut puts = puts.map_err(|none| match none {
             NoView::Trouble(trouble) => Miss::Unreadable(trouble.to_string()),
             NoView::Foreign => Miss::Unreadable("a later version wrote it".into()),
         })?;
-        let mut puts = root.manifest.of_source(sources.digest().as_bytes());
-        puts.retain(|put| !except.contains(&put.put_id));
+        if !except.is_empty() {
+            puts.retain(|put| !except.contains(&put.put_id));
+        }
         let others_count = self.config.try_old_cache_with_new_exec() && except.is_empty();
         let left_out = own_first(&mut puts, &exec, others_count);
         if puts.is_empty() {
@@ -180,29 +183,24 @@ impl Inner {
             self.note_use(put.put_id);
             return Ok(artifact);
         }
-        let opened: Vec<Opened> =
-            put.visible().iter().map(|output| self.open_output(root, output)).collect::<Result<_, _>>()?;
-        self.touch(root, &put, &opened);
+        let visible = put.visible().len();
+        let mut opened = Opened { outputs: Vec::with_capacity(visible), ..Opened::default() };
+        for number in 0..visible {
+            self.open_output(root, &put, number, &mut opened)?;
+        }
+        self.touch(root, &put, &opened.stamps);
         self.note_use(put.put_id);
-        let mut scratch = Vec::new();
-        let outputs = opened
-            .into_iter()
-            .map(|opened| {
-                scratch.extend(opened.scratch);
-                opened.output
-            })
-            .collect();
         let artifact = Artifact::new(Held {
             fs: self.fs.clone(),
-            outputs,
+            outputs: opened.outputs,
             sources: OnceLock::new(),
             spilled,
-            label: put.label.clone(),
+            label: String::new(),
             made: SystemTime::UNIX_EPOCH + Duration::from_millis(put.made_ms),
             cost: Duration::from_millis(put.cost_ms),
             is_own_exec: put.exec == *exec,
             root: Some(root.clone()),
-            _scratch: scratch,
+            _scratch: opened.scratch,
             put: Some(put),
         });
         self.live.note(&artifact);
@@ -210,13 +208,14 @@ impl Inner {
     }
 
     /// What the entry was made from, if that did not fit its frame and lies in an object of its own.
-    fn spilled_details(&self, root: &Arc<Root>, put: &Put) -> Result<Option<Details>, Miss> {
+    fn spilled_details(&self, root: &Arc<Root>, put: &Arc<Put>) -> Result<Option<Details>, Miss> {
         let Some(output) = put.spilled() else {
             return Ok(None);
         };
         let digest = ObjectDigest::from_bytes(output.object);
-        let opened = self.open_output(root, output)?;
-        let bytes = opened.output.bytes().map_err(|_| Miss::ObjectUnreadable(digest))?;
+        let mut opened = Opened::default();
+        self.open_output(root, put, put.visible().len(), &mut opened)?;
+        let bytes = opened.outputs[0].bytes().map_err(|_| Miss::ObjectUnreadable(digest))?;
         Details::of_bytes(&bytes).map(Some).map_err(|_| Miss::ObjectDamaged(digest))
     }
 
@@ -247,19 +246,29 @@ impl Inner {
     }
 
     /// Opens, leases and proves one object; one that is packed into its entry is proved alone.
-    fn open_output(&self, root: &Arc<Root>, output: &OutputRecord) -> Result<Opened, Miss> {
+    fn open_output(
+        &self,
+        root: &Arc<Root>,
+        put: &Arc<Put>,
+        number: usize,
+        opened: &mut Opened,
+    ) -> Result<(), Miss> {
+        let output = &put.outputs[number];
         let digest = ObjectDigest::from_bytes(output.object);
-        if let Some(bytes) = &output.packed {
-            let held = HeldOutput::packed(fs::text_of(&output.name), bytes);
-            let right = held.digest == digest && held.len == output.len;
-            let opened = right.then_some(Opened { output: held, scratch: None, stamp: None });
-            return opened.ok_or(Miss::ObjectDamaged(digest));
+        if output.packed.is_some() {
+            opened.outputs.push(self.open_packed(put, number).ok_or(Miss::ObjectDamaged(digest))?);
+            return Ok(());
         }
         let lease = match root.objects.open(&digest) {
             Ok(lease) => lease,
             Err(Unopened::Missing) => return Err(Miss::ObjectMissing(digest)),
             Err(Unopened::Refused(_)) => return Err(Miss::ObjectUnreadable(digest)),
-            Err(Unopened::Busy(file)) => return self.private_copy(root, output, &file),
+            Err(Unopened::Busy(file)) => {
+                let (held, scratch) = self.private_copy(root, output, &file)?;
+                opened.outputs.push(held);
+                opened.scratch.push(scratch);
+                return Ok(());
+            }
             Err(Unopened::NotAFile) => {
                 if root.access == Access::Append {
                     // Left in place it would be a miss for ever; set aside, the next add has room.
@@ -278,15 +287,34 @@ impl Inner {
         }
         let again = planted::is(Bug::VerifiedThenReopened).then(|| root.objects.open(&digest).ok()).flatten();
         let lease = again.unwrap_or(lease);
-        let output = HeldOutput {
-            name: fs::text_of(&output.name),
+        // `Verify::Always` proves an unchanged object again and again: what is recorded already says so.
+        opened.stamps.extend(stamp.filter(|stamp| *stamp != output.stamp).map(|stamp| (number, stamp)));
+        opened.outputs.push(HeldOutput {
+            name: OnceLock::new(),
             digest,
             // Of the inode that was proved right, whatever the entry says.
             len: lease.len(),
             executable: output.executable,
             content: Content::Object(lease),
+        });
+        Ok(())
+    }
+
+    /// An output that is packed into its entry, if its bytes are right. They cannot change in memory, so they are
+    /// hashed once while the handle holds this entry, unless every use is to be hashed.
+    fn open_packed(&self, put: &Arc<Put>, number: usize) -> Option<HeldOutput> {
+        let is_proved = self.config.verify() != Verify::Always && self.proved.contains(put);
+        let is_right = |output: &OutputRecord| {
+            let bytes = output.packed.as_deref().unwrap_or_default();
+            bytes.len() as u64 == output.len && *ObjectDigest::of_bytes(bytes).as_bytes() == output.object
         };
-        Ok(Opened { output, scratch: None, stamp })
+        if !is_proved {
+            if !put.outputs.iter().filter(|output| output.packed.is_some()).all(is_right) {
+                return None;
+            }
+            self.proved.note(put);
+        }
+        Some(HeldOutput::packed_in(put.clone(), number))
     }
 
     fn prove(
@@ -314,7 +342,7 @@ impl Inner {
         root: &Arc<Root>,
         output: &OutputRecord,
         file: &crate::fs::File,
-    ) -> Result<Opened, Miss> {
+    ) -> Result<(HeldOutput, Scratch), Miss> {
         let digest = ObjectDigest::from_bytes(output.object);
         let bytes = root.objects.read_right(&digest, file).ok_or(Miss::ObjectDamaged(digest))?;
         let unreadable = |_: io::Error| Miss::ObjectUnreadable(digest);
@@ -330,32 +358,26 @@ impl Inner {
         let file = scratch.reopen(&self.fs, name.as_ref(), &written).map_err(unreadable)?;
         let path = scratch.path().join(&name);
         let output = HeldOutput {
-            name: fs::text_of(&output.name),
+            name: OnceLock::new(),
             digest,
             len: bytes.len() as u64,
             executable: output.executable,
             content: Content::Outside(file, path),
         };
-        Ok(Opened { output, scratch: Some(scratch), stamp: None })
+        Ok((output, scratch))
     }
 
     /// Records that the entry was used today, and new stamps; failing costs another hashing.
-    fn touch(&self, root: &Root, put: &Put, opened: &[Opened]) {
-        // `Verify::Always` proves an unchanged object again and again: what is recorded already says so.
-        let is_new =
-            |(opened, output): (&Opened, &OutputRecord)| opened.stamp.is_some_and(|s| s != output.stamp);
-        let vouched_again = opened.iter().zip(&put.outputs).any(is_new);
+    fn touch(&self, root: &Root, put: &Put, fresh: &[(usize, Stamp)]) {
         let today = self.today();
-        if root.access == Access::Read || (put.day == today && !vouched_again) {
+        if root.access == Access::Read || (put.day == today && fresh.is_empty()) {
             return;
         }
-        let recorded = put.outputs.iter().map(|output| output.stamp);
-        let fresh = opened.iter().map(|opened| opened.stamp).chain(std::iter::repeat(None));
-        let stamps = if vouched_again {
-            recorded.zip(fresh).map(|(old, new)| new.unwrap_or(old)).collect()
-        } else {
-            Vec::new()
-        };
+        let mut stamps = Vec::new();
+        if !fresh.is_empty() {
+            stamps.extend(put.outputs.iter().map(|output| output.stamp));
+            fresh.iter().for_each(|(number, stamp)| stamps[*number] = *stamp);
+        }
         let touch = Touch { put_id: put.put_id, day: today, stamps };
         // The hit does not depend on it.
         let _ = root.manifest.append(&Record::Touch(touch));

@@ -37,7 +37,7 @@ mod report;
 mod root;
 mod scratch;
 
-use std::{collections::HashMap, time::SystemTime};
+use std::time::SystemTime;
 
 pub use self::{
     add::Added,
@@ -55,13 +55,18 @@ pub use self::{
     repair::RebuildReport,
     report::{Entry, EntryOutput, Stats, Status},
 };
-use self::{count::Counters, live::Live, observe::Watch, root::Root};
+use self::{
+    count::Counters,
+    live::{ByPut, Live, Proved},
+    observe::Watch,
+    root::Root,
+};
 use crate::{
     config::{self, Config, Mode},
     digest::SourceDigest,
     error::{OpenError, Skip, StoreError},
     exec,
-    format::record::{DropReason, Put, PutId},
+    format::record::{DropReason, Put},
     fs::{Access, Fs},
     manifest::{Grown, Refused},
     retention::Limits,
@@ -72,10 +77,6 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
-
-/// A handle remembers the order of so many uses, four times as many as a store keeps entries by default (1 MiB at
-/// most). Older ones count as if another process had made them.
-const USES_MAX: usize = 16 * 1024;
 
 /// An open store. Cloning is cheap, and all clones share one handle; so may threads.
 ///
@@ -122,12 +123,13 @@ struct Inner {
     counters: Counters,
     watch: Watch,
     /// In which order this handle used its entries.
-    used: Mutex<HashMap<PutId, u64>>,
+    used: Mutex<ByPut<u64>>,
     uses: AtomicU64,
     /// The day on which this handle last looked for entries that are idle.
     idle_checked: AtomicU32,
     unnamed: Mutex<Vec<Unnamed>>,
     live: Live,
+    proved: Proved,
     /// What last went wrong while the store was in use.
     trouble: Mutex<Option<String>>,
     is_troubled: AtomicBool,
@@ -197,6 +199,7 @@ impl Store {
             idle_checked: AtomicU32::new(0),
             unnamed: Mutex::default(),
             live: Live::default(),
+            proved: Proved::default(),
             trouble: Mutex::default(),
             is_troubled: AtomicBool::new(false),
         }))
@@ -405,21 +408,6 @@ impl Inner {
         if trouble.is_some() || self.is_troubled.load(Ordering::Relaxed) {
             self.is_troubled.store(trouble.is_some(), Ordering::Relaxed);
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.map(ToString::to_string);
-        }
-    }
-
-    fn used(&self) -> MutexGuard<'_, HashMap<PutId, u64>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that this handle used an entry just now.
-    fn note_use(&self, put_id: PutId) {
-        let use_number = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut used = self.used();
-        used.insert(put_id, use_number);
-        if used.len() > USES_MAX {
-            let forgotten = use_number.saturating_sub(USES_MAX as u64 / 2);
-            used.retain(|_, number| *number > forgotten);
         }
     }
 

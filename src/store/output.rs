@@ -15,17 +15,19 @@ use super::{artifact::Held, scratch::Scratch};
 use crate::{
     digest::ObjectDigest,
     error::Damaged,
-    fs::{Access, File, Map as FileMap, Pattern},
+    format::record::Put,
+    fs::{Access, File, Map as FileMap, Pattern, text_of},
     layout,
-    objects::{self, Lease},
-    sync::OnceLock,
+    objects::{self, Lease, Lent},
+    sync::{Arc, OnceLock},
 };
 
 /// What the private copy of a packed output is called.
 const PACKED_FILE: &str = "output";
 
 pub(super) struct HeldOutput {
-    pub(super) name: OsString,
+    /// That of the entry, once somebody has asked for it.
+    pub(super) name: OnceLock<OsString>,
     pub(super) digest: ObjectDigest,
     pub(super) len: u64,
     pub(super) executable: bool,
@@ -39,7 +41,24 @@ pub(super) enum Content {
     /// In a file outside the store.
     Outside(File, PathBuf),
     /// Here, and in a file from the moment somebody asked for a path.
-    Packed(Box<[u8]>, OnceLock<Materialised>),
+    Packed(PackedBytes, OnceLock<Materialised>),
+}
+
+/// The bytes of a packed output, in memory.
+pub(super) enum PackedBytes {
+    Own(Box<[u8]>),
+    /// Those of the entry's output of this number.
+    Entry(Arc<Put>, usize),
+}
+
+impl Deref for PackedBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            PackedBytes::Own(bytes) => bytes,
+            PackedBytes::Entry(put, number) => put.outputs[*number].packed.as_deref().unwrap_or_default(),
+        }
+    }
 }
 
 /// What keeps the path of a packed output leading to its bytes.
@@ -57,8 +76,16 @@ impl HeldOutput {
     /// Of bytes that are right.
     pub(super) fn packed(name: OsString, bytes: &[u8]) -> HeldOutput {
         let digest = ObjectDigest::of_bytes(bytes);
-        let content = Content::Packed(bytes.into(), OnceLock::new());
-        HeldOutput { name, digest, len: bytes.len() as u64, executable: false, content }
+        let content = Content::Packed(PackedBytes::Own(bytes.into()), OnceLock::new());
+        HeldOutput { name: name.into(), digest, len: bytes.len() as u64, executable: false, content }
+    }
+
+    /// Of an entry whose packed bytes are right.
+    pub(super) fn packed_in(put: Arc<Put>, number: usize) -> HeldOutput {
+        let output = &put.outputs[number];
+        let (digest, len) = (ObjectDigest::from_bytes(output.object), output.len);
+        let content = Content::Packed(PackedBytes::Entry(put, number), OnceLock::new());
+        HeldOutput { name: OnceLock::new(), digest, len, executable: false, content }
     }
 
     fn read_into(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -93,25 +120,30 @@ impl HeldOutput {
 #[derive(Clone, Copy)]
 pub struct Output<'a> {
     held: &'a Held,
+    number: usize,
     output: &'a HeldOutput,
-    path: &'a OnceLock<PathBuf>,
+    paths: &'a Paths,
 }
+
+/// Where the outputs are found, in their order, once somebody has asked for the path of one.
+pub(super) type Paths = OnceLock<Arc<[OnceLock<PathBuf>]>>;
 
 impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, digest, len) = (&self.output.name, self.output.digest, self.output.len);
-        f.debug_struct("Output").field("name", name).field("digest", &digest).field("len", &len).finish()
+        let (name, digest, len) = (self.name(), self.output.digest, self.output.len);
+        f.debug_struct("Output").field("name", &name).field("digest", &digest).field("len", &len).finish()
     }
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(held: &'a Held, output: &'a HeldOutput, path: &'a OnceLock<PathBuf>) -> Output<'a> {
-        Output { held, output, path }
+    pub(super) fn new(held: &'a Held, number: usize, paths: &'a Paths) -> Output<'a> {
+        Output { held, number, output: &held.outputs[number], paths }
     }
 
     /// Its name, as the build gave it.
     pub fn name(&self) -> &'a OsStr {
-        &self.output.name
+        let recorded = || self.held.put.as_ref().and_then(|put| put.outputs.get(self.number));
+        self.output.name.get_or_init(|| recorded().map_or_else(OsString::new, |output| text_of(&output.name)))
     }
 
     /// An absolute path; valid while a clone of the artifact lives, also across an eviction. One path per
@@ -124,7 +156,8 @@ impl<'a> Output<'a> {
     /// The first call checks that the path leads to the leased file; a store that was renamed under a running
     /// host is found again. Never write to it.
     pub fn path(&self) -> &'a Path {
-        self.path.get_or_init(|| self.find_path())
+        let paths = self.paths.get_or_init(|| self.held.outputs.iter().map(|_| OnceLock::new()).collect());
+        paths[self.number].get_or_init(|| self.find_path())
     }
 
     fn find_path(&self) -> PathBuf {
@@ -144,7 +177,8 @@ impl<'a> Output<'a> {
     fn materialise(&self, bytes: &[u8]) -> Materialised {
         let writable = self.held.root.as_ref().filter(|root| root.access == Access::Append);
         let lease = writable.and_then(|root| {
-            let staged = root.objects.stage(&objects::Content::Bytes(bytes));
+            let staged =
+                root.objects.stage(&objects::Content::Bytes(bytes), &mut self.held.fs.draw(), Lent::ToHost);
             staged.and_then(|staged| root.objects.publish(staged, &[])).ok()
         });
         if let Some(published) = lease {
@@ -163,7 +197,7 @@ impl<'a> Output<'a> {
     fn path_of(&self, lease: &Lease) -> PathBuf {
         let Some(root) = &self.held.root else { return PathBuf::new() };
         let place = layout::object(&self.output.digest);
-        let path = root.path.join(&place);
+        let path = root.path.join(place);
         let leased = lease.file.stat();
         let leads = |path: &Path| {
             let named = self.held.fs.stat_source(path);
@@ -172,7 +206,7 @@ impl<'a> Output<'a> {
         if leads(&path) {
             return path;
         }
-        let moved = root.dir.path_now().map(|now| now.join(&place));
+        let moved = root.dir.path_now().map(|now| now.join(place));
         moved.ok().filter(|moved| leads(moved)).unwrap_or(path)
     }
 

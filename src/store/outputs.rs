@@ -80,7 +80,7 @@ impl Outputs {
     ///
     /// For what comes by the thousand and is never opened by its path: functions of a JIT, metadata. Up to 8 KiB
     /// each and 32 KiB in one entry; what is larger is stored as by [`bytes`](Outputs::bytes). All promises are
-    /// the same, and each find hashes the bytes. A [`path`](crate::Output::path) can be had: the first call writes
+    /// the same: a handle hashes the bytes of an entry before it first hands them out. A [`path`](crate::Output::path) can be had: the first call writes
     /// a file.
     pub fn packed(name: impl AsRef<OsStr>, bytes: impl Into<Vec<u8>>) -> Outputs {
         Outputs::none().and_packed(name, bytes)

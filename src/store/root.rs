@@ -41,15 +41,15 @@ pub(super) struct Root {
 impl Root {
     /// Opens what is there; `None` if nothing is. Makes nothing.
     pub(super) fn open(fs: &Fs, config: &Config) -> Result<Option<Arc<Root>>, OpenError> {
-        let resolved = judge(fs, config)?;
-        let path = resolved.join(layout::MAJOR);
-        match fs.open_root(&resolved).and_then(|root| root.open_dir(layout::MAJOR.as_ref())) {
+        let user = fs.user();
+        let path = judge(fs, config, user)?.join(layout::MAJOR);
+        match fs.open_resolved(&path) {
             Ok(dir) => {
                 let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
                 // Sticky would not keep others from making a log in it.
-                judge_one(fs.user(), config.trust(), &path, &stat, false)?;
+                judge_one(user, config.trust(), &path, &stat, false)?;
                 if stat.mode & SEARCHED_BY_OTHERS != 0 {
-                    judge_below(fs.user(), config.trust(), &path, &dir)?;
+                    judge_below(user, config.trust(), &path, &dir)?;
                 }
                 Root::of_dir(fs, config, path, dir).map(Some)
             }
@@ -133,7 +133,7 @@ impl Root {
     /// Makes the directory tree, each part where it is missing, and opens it.
     pub(super) fn make(fs: &Fs, config: &Config) -> Result<Arc<Root>, Skip> {
         let as_skip = |error: OpenError| super::skip_of(error);
-        let resolved = judge(fs, config).map_err(as_skip)?;
+        let resolved = judge(fs, config, fs.user()).map_err(as_skip)?;
         fs.make_root(&resolved).map_err(Trouble::of("make", &resolved))?;
         let root = fs.open_root(&resolved).map_err(Trouble::of("open", &resolved))?;
         make_tag(&root)?;
@@ -230,14 +230,13 @@ fn unreadable(action: &'static str, path: &Path, source: io::Error) -> OpenError
 }
 
 /// Resolves the path of the root and judges every directory that leads to it, as `sshd` does with keys.
-fn judge(fs: &Fs, config: &Config) -> Result<PathBuf, OpenError> {
+fn judge(fs: &Fs, config: &Config, user: u32) -> Result<PathBuf, OpenError> {
     let dir = config.dir();
     let Ancestors { resolved, existing } = fs.ancestors(dir).map_err(|error| match error.kind() {
         io::ErrorKind::Unsupported => OpenError::Unsupported { why: error.to_string() },
         io::ErrorKind::NotADirectory => OpenError::NotADirectory { path: dir.to_owned() },
         _ => unreadable("resolve", dir, error),
     })?;
-    let user = fs.user();
     for (place, (path, stat)) in existing.iter().enumerate() {
         if stat.kind != Kind::Dir {
             return Err(OpenError::NotADirectory { path: path.clone() });

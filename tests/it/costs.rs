@@ -18,14 +18,14 @@ struct Pin(&'static str, &'static str, u64, u64);
 /// counted with the walk of three `openat` that takes its place.
 const PINS: [Pin; 11] = [
     Pin("lookup", "lookup", 0, 490),
-    Pin("hit", "find, and drop the artifact", 5, 9_850),
-    Pin("held", "find of an artifact that is held, and drop", 2, 2_120),
-    Pin("read", "find, read_into 4 KiB, and drop", 6, 10_300),
-    Pin("packed", "find of a packed output of 256 bytes, and drop", 1, 8_000),
-    Pin("miss", "find, miss", 2, 881),
-    Pin("open", "open, find, and drop both; 100 entries", 37, 72_500),
-    Pin("add", "add of 4 KiB", 25, 77_400),
-    Pin("add-packed", "add of a packed output of 256 bytes", 7, 50_800),
+    Pin("hit", "find, and drop the artifact", 5, 4_270),
+    Pin("held", "find of an artifact that is held, and drop", 2, 1_550),
+    Pin("read", "find, read_into 4 KiB, and drop", 6, 4_390),
+    Pin("packed", "find of a packed output of 256 bytes, and drop", 1, 2_470),
+    Pin("miss", "find, miss", 2, 866),
+    Pin("open", "open, find, and drop both; 100 entries", 31, 62_600),
+    Pin("add", "add of 4 KiB", 19, 71_900),
+    Pin("add-packed", "add of a packed output of 256 bytes", 6, 50_800),
     Pin("digest", "digest of 100 unchanged files", 108, 209_000),
     Pin("digest-fresh", "open, digest of 100 unchanged files, and drop both", 139, 279_000),
 ];

@@ -9,7 +9,7 @@
 )]
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     os::{
         fd::AsFd,
@@ -28,12 +28,17 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
-use super::{Dir, File, open_source, open_to_owner, stat_of, stat_source};
+use super::{Dir, File, OPEN_FLAGS, open_source, open_to_owner, resolve, stat_of, stat_source};
 use crate::fs::{Ancestors, Kind, Stat};
 
 pub(in crate::fs) fn open_root(path: &Path) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(Dir { fd: retry_on_intr(|| open(path, flags, Mode::empty()))? })
+}
+
+pub(in crate::fs) fn open_resolved(path: &Path) -> io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OPEN_FLAGS;
+    Ok(Dir { fd: resolve::open_from_root(path, flags)? })
 }
 
 pub(in crate::fs) fn make_root(path: &Path) -> io::Result<()> {
@@ -86,24 +91,29 @@ pub(in crate::fs) fn ancestors(path: &Path) -> io::Result<Ancestors> {
     Ok(Ancestors { resolved, existing })
 }
 
-/// The same for a path without symlinks and `..`, with half of the system calls; `None` for any other.
+/// The same for a plainly spelled path without symlinks and `..`, with half of the system calls; `None` for any other.
 fn plain_ancestors(path: &Path) -> io::Result<Option<Ancestors>> {
-    let mut prefix = PathBuf::new();
-    let mut existing = Vec::new();
-    for component in path.components() {
-        if component == Component::ParentDir {
-            return Ok(None);
-        }
-        prefix.push(component);
-        match retry_on_intr(|| lstat(&prefix)) {
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b"/").filter(|rest| !rest.is_empty()).unwrap_or(bytes);
+    let is_odd = |name: &[u8]| matches!(name, b"" | b"." | b"..");
+    let Some(below_root) = bytes.strip_prefix(b"/") else { return Ok(None) };
+    if !below_root.is_empty() && below_root.split(|byte| *byte == b'/').any(is_odd) {
+        return Ok(None);
+    }
+    let slashes = below_root.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let inner = slashes.map(|(at, _)| at + 1);
+    let ends = [1].into_iter().chain(inner).chain((bytes.len() > 1).then_some(bytes.len()));
+    let mut existing = Vec::with_capacity(8);
+    for end in ends {
+        let prefix = Path::new(OsStr::from_bytes(&bytes[..end]));
+        match retry_on_intr(|| lstat(prefix)) {
             Ok(stat) if stat_of(&stat).kind == Kind::Symlink => return Ok(None),
-            Ok(stat) => existing.push((prefix.clone(), stat_of(&stat))),
-            // What lies behind it, `..` too, is judged the long way.
-            Err(Errno::NOENT) if !path.components().any(|part| part == Component::ParentDir) => break,
+            Ok(stat) => existing.push((prefix.to_owned(), stat_of(&stat))),
+            Err(Errno::NOENT) => break,
             Err(_) => return Ok(None),
         }
     }
-    Ok(Some(Ancestors { resolved: path.components().collect(), existing }))
+    Ok(Some(Ancestors { resolved: OsStr::from_bytes(bytes).into(), existing }))
 }
 
 /// The longest existing prefix of an absolute path, with its symlinks resolved, and the names behind it.

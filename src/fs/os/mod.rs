@@ -48,7 +48,8 @@ mod source;
 mod tests;
 
 pub(super) use host::{
-    ancestors, boot_id, make_root, now, open_root, pause, random, sealed, secure_execution, user,
+    ancestors, boot_id, make_root, now, open_resolved, open_root, pause, random, sealed, secure_execution,
+    user,
 };
 pub(super) use source::{SourceDir, open_source, open_source_dir, stat_source};
 
@@ -202,6 +203,10 @@ impl File {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         map::Map::new(self.fd.as_fd(), len, pattern).map(Map::Os)
+    }
+
+    pub(super) fn map_whole(&self, stat: &Stat, pattern: Pattern) -> io::Result<Map> {
+        map::Map::new(self.fd.as_fd(), stat.len, pattern).map(Map::Os)
     }
 
     pub(super) fn to_std(&self) -> io::Result<std::fs::File> {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat},
     io::{Errno, retry_on_intr},
 };
 
@@ -41,7 +41,9 @@ pub(super) struct Rel<'a>(&'a [u8]);
 impl<'a> Rel<'a> {
     pub(super) fn new(path: &'a Path) -> io::Result<Self> {
         let bytes = path.as_os_str().as_bytes();
-        if bytes.split(|&byte| byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
+        if !is_plain_at_a_glance(bytes)
+            && bytes.split(|&byte| byte == b'/').any(|name| matches!(name, b"" | b"." | b".."))
+        {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain path below a directory"));
         }
         Ok(Self(bytes))
@@ -60,6 +62,16 @@ impl<'a> Rel<'a> {
     }
 }
 
+/// Whether no component is empty or begins with a dot, which is so of nearly all paths and seen without a branch for
+/// each byte.
+fn is_plain_at_a_glance(path: &[u8]) -> bool {
+    let ([first, after @ ..], [before @ .., last]) = (path, path) else { return false };
+    let starts_badly = |byte: u8| (byte == b'/') | (byte == b'.');
+    let suspect = |(byte, next): (&u8, &u8)| (*byte == b'/') & starts_badly(*next);
+    let suspects = before.iter().zip(after).fold(false, |any, pair| any | suspect(pair));
+    !(suspects | starts_badly(*first) | (*last == b'/'))
+}
+
 /// Opens `rel` below `dir`. `mode` must be empty unless `flags` may create.
 pub(super) fn open(dir: BorrowedFd<'_>, rel: Rel<'_>, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     if !openat2_missing() {
@@ -69,6 +81,20 @@ pub(super) fn open(dir: BorrowedFd<'_>, rel: Rel<'_>, flags: OFlags, mode: Mode)
         }
     }
     Ok(open_by_walk(dir, rel, flags, mode)?)
+}
+
+/// Opens an absolute path, through no symlink.
+pub(super) fn open_from_root(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    if !openat2_missing() {
+        let resolve = ResolveFlags::NO_SYMLINKS;
+        match again(|| openat2(CWD, path, flags, Mode::empty(), resolve)) {
+            Err(Errno::NOSYS) => OPENAT2_MISSING.store(true, Ordering::Relaxed),
+            answer => return Ok(answer?),
+        }
+    }
+    let root = retry_on_intr(|| openat(CWD, c"/", STEP, Mode::empty()))?;
+    let below = Rel::new(path.strip_prefix("/").map_err(|_| Errno::INVAL)?)?;
+    Ok(open_by_walk(root.as_fd(), below, flags, Mode::empty())?)
 }
 
 /// Runs a verb that has no `openat2` form on the last name of `rel`, in its directory, which is resolved first.
@@ -109,9 +135,14 @@ fn open_by_kernel(
     if planted::is(Bug::SymlinkFollowed) {
         resolve = ResolveFlags::empty();
     }
+    again(|| openat2(dir, rel.0, flags, mode, resolve))
+}
+
+/// Repeats what a race or a signal has kept from an answer.
+fn again<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     let mut answer = Err(Errno::AGAIN);
     for _ in 0..AGAIN_MAX {
-        answer = retry_on_intr(|| openat2(dir, rel.0, flags, mode, resolve));
+        answer = retry_on_intr(&mut call);
         if !matches!(answer, Err(Errno::AGAIN)) {
             break;
         }

@@ -16,17 +16,17 @@ const fn pin(what: &'static str, daily: usize, full: usize) -> Pin {
     Pin { what, daily, full }
 }
 
-pub(super) const STATES: Pin = pin("distinct states", 35_000, 1_000_000);
+pub(super) const STATES: Pin = pin("distinct states", 34_000, 1_000_000);
 pub(super) const KILLS: Pin = pin("kills", 1_300, 1_300);
 pub(super) const CUTS: Pin = pin("power cuts", 52_000, 1_000_000);
 pub(super) const TORN: Pin = pin("torn writes", 2_500, 2_500);
 pub(super) const RECOVERIES: Pin = pin("crashes of a recovery", 33_000, 33_000);
 pub(super) const FAULTS: Pin = pin("runs with a failing call", 24_000, 100_000);
 pub(super) const SCHEDULES: Pin = pin("schedules", 14_000, 100_000);
-pub(super) const INTERRUPTIONS: Pin = pin("runs with one process interrupted", 4_500, 4_500);
-pub(super) const STOPS: Pin = pin("runs with a stopped process", 640, 2_000);
+pub(super) const INTERRUPTIONS: Pin = pin("runs with one process interrupted", 4_300, 4_300);
+pub(super) const STOPS: Pin = pin("runs with a stopped process", 600, 2_000);
 pub(super) const MEETING_STATES: Pin = pin("distinct states of processes that meet", 4_900, 10_000);
-pub(super) const OVERTAKEN: Pin = pin("finds overtaken by two compactions", 2_500, 2_500);
+pub(super) const OVERTAKEN: Pin = pin("finds overtaken by two compactions", 2_200, 2_200);
 pub(super) const HISTORIES: Pin = pin("random histories", 5_000, 100_000);
 
 impl Pin {
