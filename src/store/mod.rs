@@ -73,7 +73,7 @@ use crate::{
     sources::Memo,
     sweep::{Sweep, Unnamed},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
