@@ -69,6 +69,12 @@ pub enum OpenError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// A layer of the store is not there. Mount or make it, or take it out of the configuration.
+    #[error("there is no store in {}, which was to be a layer", path.display())]
+    NoLayer {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The system offers no store at all (see the platform table in the README).
     #[error("no store can be kept on this system: {why}")]
     Unsupported {

@@ -62,7 +62,7 @@
 //!   [`Verify::Always`].
 //! * Surviving the truncation, by somebody else, of a segment that is mapped (SIGBUS). Network file systems.
 //! * Finding out what a compiler reads that nobody names: see [`Toolchain`] for what is not in it.
-//! * In this version: `layers`, and sharing a store within a group.
+//! * In this version: sharing a store within a group.
 //!
 //! # What others may do to the directory
 //!
@@ -130,8 +130,9 @@ pub use sources::{
 };
 pub use store::{
     Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Difference, DroppedBy,
-    Entry, EntryOutput, Event, Explanation, Got, How, LoadOrBuildError, Loaded, Map, Miss, Misses, Output,
-    Outputs, RebuildReport, Recorded, Sealed, Skips, Stats, Status, Store, SweepOptions, SweepReport, Why,
+    Entry, EntryOutput, Event, Explanation, FileSystem, Got, How, LoadOrBuildError, Loaded, Map, Miss,
+    Misses, Output, Outputs, RebuildReport, Recorded, Sealed, Skips, Stats, Status, Store, SweepOptions,
+    SweepReport, Why,
 };
 
 /// Compiles the example of the README.

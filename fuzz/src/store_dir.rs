@@ -3,7 +3,7 @@
 
 use super::{
     until_end,
-    world::{ROOT, Trust, V1, add, assert_canaries, base, content, examine, found, open},
+    world::{ROOT, Trust, V1, add, assert_canaries, base, content, examine, found, open, open_above},
 };
 use arbitrary::{Arbitrary, Unstructured};
 use plugcache::{
@@ -16,13 +16,22 @@ use std::path::{Path, PathBuf};
 enum Step {
     Mutate(Mutation),
     Find,
-    Add { key: u8, version: u8 },
-    Forget { key: u8 },
+    Add {
+        key: u8,
+        version: u8,
+    },
+    Forget {
+        key: u8,
+    },
     Compact,
     Sweep,
     Reopen,
     Scrub,
     Rebuild,
+    /// As a layer, and what another store takes in of it.
+    Above {
+        key: u8,
+    },
 }
 
 /// What somebody else does to the file at a place, counted among all that exist, or under a name of ours.
@@ -117,6 +126,7 @@ pub fn store_dir(data: &[u8]) {
             Step::Sweep => __sim::sweep(&store),
             Step::Scrub => drop(store.scrub(ScrubOptions::new().threads(1))),
             Step::Rebuild => drop(store.rebuild()),
+            Step::Above { key } => above(&disk, *key),
             Step::Reopen => match open(&disk) {
                 Ok(opened) => store = opened,
                 Err(_) => return,
@@ -126,6 +136,19 @@ pub fn store_dir(data: &[u8]) {
     }
     drop(store);
     examine(&disk, Trust::Damaged, false);
+}
+
+/// A layer gives right bytes or none, what is forgotten stays hidden, and what is taken in is right.
+fn above(disk: &Disk, key: u8) {
+    let Ok(upper) = open_above(disk) else { return };
+    found(&upper, Trust::Damaged);
+    let source = super::world::sources(key % 8);
+    if upper.forget(&source.digest()).is_ok() {
+        assert!(upper.find(&source).is_none(), "it was forgotten");
+    }
+    drop(upper.import(ROOT.as_ref()));
+    found(&upper, Trust::Damaged);
+    drop(upper.export(format!("/exported/{key}").as_ref(), |_| true));
 }
 
 /// All that lies below a directory, directories apart.

@@ -41,6 +41,12 @@ pub(crate) fn open(disk: &Disk) -> Result<Store, OpenError> {
     __sim::open(disk.process(), unlimited(1))
 }
 
+/// Another store of this disk, above the mutated one.
+pub(crate) fn open_above(disk: &Disk) -> Result<Store, OpenError> {
+    let config = Config::builder("/home/above").exec(Exec::Given(vec![1])).layer(ROOT).build();
+    __sim::open(disk.process(), config)
+}
+
 pub(crate) fn add(store: &Store, exec: u8, key: u8, version: u8) -> Added {
     let bytes = content(exec, key, version);
     // Of every key some versions are packed into their entry.

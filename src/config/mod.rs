@@ -135,6 +135,7 @@ pub struct Config {
     mode: Mode,
     exec: Exec,
     layers: Vec<PathBuf>,
+    promote: bool,
     trust: Trust,
     build_wait_max: Duration,
     memo: bool,
@@ -157,6 +158,7 @@ impl Config {
             mode: Mode::default(),
             exec: Exec::default(),
             layers: Vec::new(),
+            promote: false,
             trust: Trust::default(),
             build_wait_max: BUILD_WAIT_MAX,
             memo: true,
@@ -186,13 +188,21 @@ impl Config {
         ConfigBuilder(self.clone())
     }
 
-    /// This, with the directory taken from the working directory of this moment.
+    /// This, with the directories taken from the working directory of this moment.
     pub(crate) fn made_absolute(mut self) -> Config {
         // Fails for an empty path alone, which opening will refuse.
-        if let Ok(dir) = std::path::absolute(&self.dir) {
-            self.dir = dir;
+        for path in [&mut self.dir].into_iter().chain(&mut self.layers) {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
         }
         self
+    }
+
+    /// How a layer of this store is opened: as it is, and for reading.
+    pub(crate) fn of_layer(&self, dir: &Path) -> Config {
+        let (dir, layers) = (dir.to_owned(), Vec::new());
+        Config { dir, layers, readonly: true, ..self.clone() }.made_absolute()
     }
 
     /// The directory of the store: as it was given, and absolute in the configuration of an open store.
@@ -243,6 +253,11 @@ impl Config {
     /// Stores that are read, never written, when this one has no entry, in this order. Default: none.
     pub fn layers(&self) -> &[PathBuf] {
         &self.layers
+    }
+
+    /// Whether what was found in a layer is copied into this store. Default: no.
+    pub fn promote(&self) -> bool {
+        self.promote
     }
 
     /// Who else may be able to write to the directory. Default: nobody.
@@ -305,6 +320,9 @@ setters! {
     mode: Mode;
     /// The exec id of the entries that are made and found.
     exec: Exec;
+    /// Whether what was found in a layer is copied into this store, and found there the next time: where a layer is
+    /// slow, or will not always be there.
+    promote: bool;
     /// Who else may be able to write to the directory.
     trust: Trust;
     /// How long to wait for another builder of the same thing before building it too.
@@ -316,7 +334,9 @@ setters! {
 }
 
 impl ConfigBuilder {
-    /// Adds a store that is read, never written, when those before it have no entry.
+    /// Adds a store that is read, never written, when those before it have no entry: one that is shared by the whole
+    /// system, or baked into an image, as [`Store::export`](crate::Store::export) makes it. It must be there when the
+    /// store is opened.
     pub fn layer(mut self, dir: impl Into<PathBuf>) -> Self {
         self.0.layers.push(dir.into());
         self

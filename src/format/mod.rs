@@ -1,6 +1,7 @@
 //! Bytes and frames (`docs/format.md`): the only user of `postcard` and of XXH3. Pure: knows no file.
 
 pub(crate) mod frame;
+mod mask;
 pub(crate) mod memo;
 pub(crate) mod past;
 pub(crate) mod record;

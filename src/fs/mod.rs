@@ -63,6 +63,24 @@ pub(crate) struct Stat {
     pub(crate) ctime: Time,
 }
 
+/// What a directory lies on, as far as a store must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileSystem {
+    pub(crate) name: &'static str,
+    /// Whether this kernel alone keeps it. Where another machine or a process does, appends of two writers may lie over
+    /// each other, locks may hold nobody off, change times are somebody else's, and pages of a mapping may be old, or
+    /// fail.
+    pub(crate) is_local: bool,
+    /// Whether it is mounted so that nothing can be executed from it, or loaded as a library.
+    pub(crate) is_noexec: bool,
+}
+
+impl FileSystem {
+    /// One that does not say what it is.
+    pub(crate) const UNKNOWN: FileSystem =
+        FileSystem { name: "an unknown file system", is_local: false, is_noexec: false };
+}
+
 /// How a map will be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
@@ -136,12 +154,12 @@ pub(crate) enum SourceDir {
     Sim(sim::SourceDir),
 }
 
-/// The bytes of a file, mapped. Whoever reads one must live with bytes that change under it.
+/// The bytes of a file, mapped; or read, where a mapping could not be relied on. Whoever reads one must live with bytes
+/// that change under it.
 #[derive(Debug)]
 pub(crate) enum Map {
     #[cfg(all(target_os = "linux", not(plugcache_portable)))]
     Os(map::Map),
-    #[cfg(any(test, fuzzing, feature = "__sim", not(target_os = "linux"), plugcache_portable))]
     Bytes(Vec<u8>),
 }
 
@@ -151,7 +169,6 @@ impl Deref for Map {
         match self {
             #[cfg(all(target_os = "linux", not(plugcache_portable)))]
             Map::Os(map) => map,
-            #[cfg(any(test, fuzzing, feature = "__sim", not(target_os = "linux"), plugcache_portable))]
             Map::Bytes(bytes) => bytes,
         }
     }
@@ -407,6 +424,12 @@ impl Dir {
     /// The state of the directory itself.
     pub(crate) fn stat_self(&self) -> io::Result<Stat> {
         forward!(self, Dir, dir => dir.stat_self())
+    }
+
+    /// What it lies on. On a file system that is not local, files opened below this directory from now on are read where
+    /// they would be mapped.
+    pub(crate) fn file_system(&mut self) -> io::Result<FileSystem> {
+        forward!(self, Dir, dir => dir.file_system())
     }
 
     /// A second description of the same directory: its locks are its own.

@@ -189,6 +189,10 @@ impl Dir {
         match *self {}
     }
 
+    pub(super) fn file_system(&mut self) -> io::Result<super::FileSystem> {
+        match *self {}
+    }
+
     pub(super) fn path_now(&self) -> io::Result<PathBuf> {
         match *self {}
     }

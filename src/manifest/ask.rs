@@ -19,7 +19,9 @@ impl Manifest {
     /// Entries that are worth comparing a description with, `2 * max` at most: those with this list of source
     /// names first, then the newest; in no order.
     pub(crate) fn alike(&self, names: u64, max: usize) -> Vec<Arc<Put>> {
-        self.state().view.alike(names, max)
+        let mut found = self.state().view.alike(names, max);
+        found.retain(|put| !put.is_mask());
+        found
     }
 
     /// When and why the last entry of this key was dropped, as far back as is remembered. No system call.

@@ -12,12 +12,14 @@
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment
 //!                   check.rs     every byte of it looked at
+//!                   layer.rs     a segment that is the same for the same entries; masks, vouching
 //!                   rebuild.rs   a compaction that takes in what damage hides
 //! ```
 
 mod ask;
 mod check;
 mod compact;
+mod layer;
 mod log;
 mod past;
 mod rebuild;
@@ -29,7 +31,9 @@ mod view;
 use std::io;
 
 pub use self::check::{ManifestDamage, ManifestFault};
-pub(crate) use self::{compact::Compacted, past::Counts, rebuild::Rebuilt, size::Size, view::NoView};
+pub(crate) use self::{
+    compact::Compacted, layer::layer_of, past::Counts, rebuild::Rebuilt, size::Size, view::NoView,
+};
 use self::{
     log::{Appended, Log, Read},
     view::View,
@@ -182,7 +186,9 @@ impl Manifest {
     pub(crate) fn refreshed(&self, source: &[u8; 32]) -> Result<Vec<Arc<Put>>, NoView> {
         let mut state = self.state();
         self.refresh_state(&mut state)?;
-        Ok(state.view.of_source(source))
+        let mut found = state.view.of_source(source);
+        found.retain(|put| !put.is_mask());
+        Ok(found)
     }
 
     fn refresh_state(&self, state: &mut State) -> Result<(), NoView> {
@@ -216,12 +222,16 @@ impl Manifest {
 
     /// Entries under this source digest as last read, newest first. No system call.
     pub(crate) fn of_source(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
-        self.state().view.of_source(source)
+        let mut found = self.state().view.of_source(source);
+        found.retain(|put| !put.is_mask());
+        found
     }
 
     /// All entries as last read, in the order of adding.
     pub(crate) fn entries(&self) -> Vec<Arc<Put>> {
-        self.state().view.entries()
+        let mut all = self.state().view.entries();
+        all.retain(|put| !put.is_mask());
+        all
     }
 
     fn grown(&self, len: u64) -> Grown {

@@ -189,6 +189,11 @@ impl Table {
         puts.any(|put| put.outputs.iter().any(|output| output.object == *object))
     }
 
+    /// The last TOUCH of a put id that the logs have not put.
+    pub(super) fn touch_of(&self, put_id: PutId) -> Option<&Touch> {
+        self.touched.get(&put_id)
+    }
+
     pub(super) fn is_gone(&self, put_id: PutId) -> bool {
         self.gone.contains(&put_id)
     }

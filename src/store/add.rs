@@ -336,7 +336,7 @@ impl Inner {
 
     /// What is over the limits goes, and a log that has grown becomes a segment. The entry is committed: none
     /// of this can take it back, and what fails is done by the next add.
-    fn keep_limits(&self, root: &Root, put: &Put, before: &[Arc<Put>], grown: Grown) {
+    pub(super) fn keep_limits(&self, root: &Root, put: &Put, before: &[Arc<Put>], grown: Grown) {
         let replaced = before.iter().filter(|old| old.identity() == put.identity());
         let sweep = self.sweep(root);
         let mut unnamed = replaced.flat_map(|old| sweep::objects_of(old)).peekable();

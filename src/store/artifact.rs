@@ -63,6 +63,10 @@ impl Artifact {
         self.held.put.as_ref()
     }
 
+    pub(super) fn is_of_layer(&self) -> bool {
+        self.held.root.as_ref().is_some_and(|root| root.is_layer)
+    }
+
     /// The path of the first output; valid while a clone of this artifact lives. See [`Output::path`].
     pub fn path(&self) -> &Path {
         self.primary().path()

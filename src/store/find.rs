@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What discovered inputs hold now, by path; `None` for what cannot be digested.
-type KnownInputs = HashMap<PathBuf, Option<ObjectDigest>>;
+pub(super) type KnownInputs = HashMap<PathBuf, Option<ObjectDigest>>;
 
 /// The outputs of an entry, opened one after the other.
 #[derive(Default)]
@@ -46,11 +46,14 @@ impl Store {
     /// The entry of these sources, as this handle last knew it, without a system call. It may be behind other
     /// processes, and says nothing of whether its objects are there: [`find`](Store::find) does.
     pub fn lookup(&self, sources: &Sources) -> Option<Entry> {
-        let root = self.0.root.read().ok()?.clone()?;
+        let root = self.0.root.read().ok()?.clone();
         let exec = self.0.exec().ok()?;
-        let mut puts = root.manifest.of_source(sources.digest().as_bytes());
-        own_first(&mut puts, &exec, self.0.config.try_old_cache_with_new_exec());
-        puts.into_iter().next().map(Entry::new)
+        let look = |root: &Root| {
+            let mut puts = root.manifest.of_source(sources.digest().as_bytes());
+            own_first(&mut puts, &exec, self.0.config.try_old_cache_with_new_exec());
+            puts.into_iter().next().map(Entry::new)
+        };
+        root.as_deref().and_then(look).or_else(|| self.0.layers_of(root.as_deref(), sources).find_map(look))
     }
 
     /// The artifact of these sources, ready to be used, if the store has one whose every byte is right.
@@ -114,7 +117,14 @@ impl Inner {
             matches!(miss, Miss::NeverSeen | Miss::ObjectMissing(_) | Miss::OtherExec | Miss::Dropped(_))
         };
         let may_be_deleted = found.as_ref().err().is_some_and(is_gone);
-        if may_be_deleted && self.let_go_of_deleted() { self.find_once(sources, except) } else { found }
+        let found =
+            if may_be_deleted && self.let_go_of_deleted() { self.find_once(sources, except) } else { found };
+        match found {
+            // These speak for the layers too.
+            Err(own @ (Miss::Disabled(_) | Miss::Mode)) => Err(own),
+            Err(own) if !self.layers.is_empty() => self.find_below(sources, except, own),
+            found => found,
+        }
     }
 
     fn let_go_of_deleted(&self) -> bool {
@@ -126,7 +136,7 @@ impl Inner {
         deleted
     }
 
-    fn find_once(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
+    pub(super) fn find_once(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         if let Some(why) = self.why_disabled() {
             return Err(Miss::Disabled(why));
         }
@@ -161,7 +171,7 @@ impl Inner {
         Err(newest.unwrap_or(Miss::NeverSeen))
     }
 
-    fn open_entry(
+    pub(super) fn open_entry(
         &self,
         root: &Arc<Root>,
         put: Arc<Put>,
@@ -370,13 +380,17 @@ impl Inner {
     /// Records that the entry was used today, and new stamps; failing costs another hashing.
     fn touch(&self, root: &Root, put: &Put, fresh: &[(usize, Stamp)]) {
         let today = self.today();
-        if root.access == Access::Read || (put.day == today && fresh.is_empty()) {
+        let is_writable = root.access == Access::Append || root.is_layer;
+        if !is_writable || (put.day == today && fresh.is_empty()) {
             return;
         }
         let mut stamps = Vec::new();
         if !fresh.is_empty() {
             stamps.extend(put.outputs.iter().map(|output| output.stamp));
             fresh.iter().for_each(|(number, stamp)| stamps[*number] = *stamp);
+        }
+        if root.is_layer {
+            return self.vouch_above(put, stamps);
         }
         let touch = Touch { put_id: put.put_id, day: today, stamps };
         // The hit does not depend on it.

@@ -13,6 +13,7 @@
 //! chore.rs      the sweep as a chore; compare.rs the mode that compares
 //! explain.rs    why something missed, in words and fields; judge.rs finds it out
 //! repair.rs     scrub, rebuild
+//! layers.rs     read-only stores below this one; transfer.rs entries from one store into another
 //! ```
 
 mod add;
@@ -27,6 +28,7 @@ mod find;
 mod get;
 mod inputs;
 mod judge;
+mod layers;
 mod live;
 mod observe;
 mod output;
@@ -36,6 +38,7 @@ mod repair;
 mod report;
 mod root;
 mod scratch;
+mod transfer;
 
 use std::time::SystemTime;
 
@@ -53,7 +56,7 @@ pub use self::{
     output::{Map, Output, Sealed},
     outputs::Outputs,
     repair::RebuildReport,
-    report::{Entry, EntryOutput, Stats, Status},
+    report::{Entry, EntryOutput, FileSystem, Stats, Status},
 };
 use self::{
     count::Counters,
@@ -116,6 +119,8 @@ struct Inner {
     disabled: Option<String>,
     /// The open directory; `None` while it does not exist, and after `close`.
     root: RwLock<Option<Arc<Root>>>,
+    /// Stores that are read where this one has no entry, in this order.
+    layers: Vec<Arc<Root>>,
     closed: AtomicBool,
     /// Exec id, computed when first needed.
     exec: OnceLock<Result<[u8; 32], String>>,
@@ -180,15 +185,28 @@ impl Store {
         // Relative to the working directory of this moment, also when the store is made or opened anew later.
         let config = config.made_absolute();
         let root = Root::open(&fs, &config)?;
-        Ok(Store::new(fs, config, None, root))
+        let layers = config.layers().iter().map(|path| Root::open_layer(&fs, &config, path));
+        let layers = layers.collect::<Result<_, _>>()?;
+        Ok(Store::with_layers(fs, config, None, root, layers))
     }
 
     fn new(fs: Fs, config: Config, disabled: Option<String>, root: Option<Arc<Root>>) -> Store {
+        Store::with_layers(fs, config, disabled, root, Vec::new())
+    }
+
+    fn with_layers(
+        fs: Fs,
+        config: Config,
+        disabled: Option<String>,
+        root: Option<Arc<Root>>,
+        layers: Vec<Arc<Root>>,
+    ) -> Store {
         Store(Arc::new(Inner {
             fs,
             config,
             disabled,
             root: RwLock::new(root),
+            layers,
             closed: AtomicBool::new(false),
             exec: OnceLock::new(),
             memo: Memo::default(),
@@ -219,17 +237,30 @@ impl Store {
         let trouble = inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
             Some(trouble) => Status::Degraded(trouble.clone()),
-            None if inner.config.readonly() || inner.is_read_only() => Status::ReadOnly,
-            None => Status::Ready,
+            None => match inner.root_now().as_deref().and_then(shared_with_others) {
+                Some(why) => Status::Degraded(why),
+                None if inner.config.readonly() || inner.is_read_only() => Status::ReadOnly,
+                None => Status::Ready,
+            },
         }
     }
 
-    /// Drops every entry under this source digest, whoever made it, and says how many there were.
-    pub fn forget(&self, source: &SourceDigest) -> Result<usize, StoreError> {
-        self.0.drop_where(DropReason::Forgotten, |root| root.manifest.of_source(source.as_bytes()))
+    /// What the store lies on; `None` while it does not exist. A host that is to load libraries looks here first:
+    /// from a file system that is mounted `noexec` none can be.
+    pub fn file_system(&self) -> Option<FileSystem> {
+        self.0.root_now().map(|root| FileSystem::new(&root.file_system))
     }
 
-    /// Drops every entry, and says how many there were. Open artifacts stay usable.
+    /// Drops every entry under this source digest, whoever made it, and says how many there were. Those of layers are
+    /// hidden from this store, for good.
+    pub fn forget(&self, source: &SourceDigest) -> Result<usize, StoreError> {
+        let of_it = |root: &Root| root.manifest.of_source(source.as_bytes());
+        let dropped = self.0.drop_where(DropReason::Forgotten, of_it)?;
+        Ok(dropped + self.0.mask(source.as_bytes())?)
+    }
+
+    /// Drops every entry, and says how many there were. Open artifacts stay usable. The entries of layers are found as
+    /// before, unless they were forgotten.
     pub fn clear(&self) -> Result<usize, StoreError> {
         self.0.drop_where(DropReason::Forgotten, |root| root.manifest.entries())
     }
@@ -240,6 +271,9 @@ impl Store {
         let Some(put) = artifact.put().filter(|_| artifact.is_stored()) else {
             return false;
         };
+        if artifact.is_of_layer() {
+            return self.0.mask(&put.source).is_ok_and(|hidden| hidden > 0);
+        }
         let of_it = |root: &Root| {
             let mut found = root.manifest.of_source(&put.source);
             found.retain(|entry| entry.put_id == put.put_id);
@@ -349,6 +383,11 @@ impl Inner {
     fn is_read_only(&self) -> bool {
         let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
         root.as_ref().is_some_and(|root| root.access == Access::Read)
+    }
+
+    /// The directory, if it is open.
+    fn root_now(&self) -> Option<Arc<Root>> {
+        self.root.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The open directory, opened now if somebody made it meanwhile; `Ok(None)` while it does not exist.
@@ -467,6 +506,14 @@ impl Inner {
             self.count_evicted(&all, DroppedBy::MaxFiles);
         }
     }
+}
+
+/// Why a store on a file system that is not this kernel's alone keeps less than its promises.
+fn shared_with_others(root: &Root) -> Option<String> {
+    let name = root.file_system.name;
+    let why =
+        "processes that use it at once may lose entries of each other, and every use hashes what it gets";
+    (!root.file_system.is_local).then(|| format!("{} lies on {name}: {why}", root.path.display()))
 }
 
 fn skip_of(error: OpenError) -> Skip {

@@ -24,10 +24,31 @@ pub enum Status {
     Ready,
     /// It finds, and adds nothing.
     ReadOnly,
-    /// It is open, and the last operation met this trouble.
+    /// It is open, and the last operation met this trouble; or it lies on a file system that cannot keep all promises.
     Degraded(String),
     /// There is none, for this reason: finds miss, adds are skipped, builds run.
     Disabled(String),
+}
+
+/// What a store lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct FileSystem {
+    /// For people.
+    pub name: String,
+    /// Whether this kernel alone keeps it. Not on NFS, SMB, 9p, virtiofs, FUSE and their like: there nothing is mapped,
+    /// every object is hashed at every use, and what processes promise each other rests on that system's appends, locks
+    /// and renames; the [`Status`] says so. Wrong bytes are a miss there as everywhere.
+    pub is_local: bool,
+    /// Whether it is mounted `noexec`: `dlopen` of anything in it fails.
+    pub is_noexec: bool,
+}
+
+impl FileSystem {
+    pub(super) fn new(of: &fs::FileSystem) -> FileSystem {
+        FileSystem { name: of.name.to_owned(), is_local: of.is_local, is_noexec: of.is_noexec }
+    }
 }
 
 /// One entry of a store: what was made, from what, by whom.

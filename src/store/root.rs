@@ -11,7 +11,7 @@ use std::{
 use crate::{
     config::{Config, Durability, Trust},
     error::{OpenError, Skip, Trouble},
-    fs::{Access, Ancestors, Dir, Fs, Kind, Stat},
+    fs::{Access, Ancestors, Dir, FileSystem, Fs, Kind, Stat},
     layout::{self, ManifestName},
     manifest::{Manifest, NoView},
     objects::Objects,
@@ -27,7 +27,10 @@ pub(super) struct Root {
     /// `ROOT/v1` with all symlinks resolved.
     pub(super) path: PathBuf,
     pub(super) dir: Arc<Dir>,
+    pub(super) file_system: FileSystem,
     pub(super) access: Access,
+    /// Whether it lies below another one, which is written to in its place.
+    pub(super) is_layer: bool,
     pub(super) objects: Objects,
     pub(super) manifest: Manifest,
     /// `None`: the boot is not known.
@@ -41,17 +44,30 @@ pub(super) struct Root {
 impl Root {
     /// Opens what is there; `None` if nothing is. Makes nothing.
     pub(super) fn open(fs: &Fs, config: &Config) -> Result<Option<Arc<Root>>, OpenError> {
+        Root::open_as(fs, config, false)
+    }
+
+    /// Opens a store below that of `config`, for reading.
+    pub(super) fn open_layer(fs: &Fs, config: &Config, path: &Path) -> Result<Arc<Root>, OpenError> {
+        let missing = || OpenError::NoLayer { path: path.to_owned() };
+        // Without a manifest it is one that an export has not finished.
+        let opened = Root::open_as(fs, &config.of_layer(path), true)?;
+        opened.filter(|root| !root.manifest.is_empty()).ok_or_else(missing)
+    }
+
+    fn open_as(fs: &Fs, config: &Config, is_layer: bool) -> Result<Option<Arc<Root>>, OpenError> {
         let user = fs.user();
         let path = judge(fs, config, user)?.join(layout::MAJOR);
         match fs.open_resolved(&path) {
-            Ok(dir) => {
+            Ok(mut dir) => {
+                let file_system = dir.file_system().unwrap_or(FileSystem::UNKNOWN);
                 let stat = dir.stat_self().map_err(|source| unreadable("examine", &path, source))?;
                 // Sticky would not keep others from making a log in it.
                 judge_one(user, config.trust(), &path, &stat, false)?;
                 if stat.mode & SEARCHED_BY_OTHERS != 0 {
                     judge_below(user, config.trust(), &path, &dir)?;
                 }
-                Root::of_dir(fs, config, path, dir).map(Some)
+                Root::of_dir(fs, config, path, (dir, file_system), is_layer).map(Some)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -62,7 +78,13 @@ impl Root {
         }
     }
 
-    fn of_dir(fs: &Fs, config: &Config, path: PathBuf, dir: Dir) -> Result<Arc<Root>, OpenError> {
+    fn of_dir(
+        fs: &Fs,
+        config: &Config,
+        path: PathBuf,
+        (dir, file_system): (Dir, FileSystem),
+        is_layer: bool,
+    ) -> Result<Arc<Root>, OpenError> {
         let dir = Arc::new(dir);
         let mut access = if config.readonly() { Access::Read } else { Access::Append };
         let open = |access| Manifest::open(fs, dir.clone(), access, config.durability());
@@ -82,10 +104,22 @@ impl Root {
                 unreadable(action, &path.join(below), source)
             }
         })?;
-        let boot = config.boot_id().or_else(|| fs.boot_id());
+        // Where states of files prove nothing, nothing is vouched: every use is hashed.
+        let boot = config.boot_id().or_else(|| fs.boot_id()).filter(|_| file_system.is_local);
         let objects = Objects::new(fs, dir.clone(), access, config.durability(), boot);
         let (is_tree_durable, has_lost) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Root { path, dir, access, objects, manifest, boot, is_tree_durable, has_lost }))
+        Ok(Arc::new(Root {
+            path,
+            dir,
+            file_system,
+            access,
+            is_layer,
+            objects,
+            manifest,
+            boot,
+            is_tree_durable,
+            has_lost,
+        }))
     }
 
     /// Format versions beside this one's; what cannot be listed is none.

@@ -324,9 +324,15 @@ fn a_child_process_does_the_job_that_it_was_given() {
     let (Some(job), Some(place)) = (std::env::var_os(JOB), std::env::var_os(PLACE)) else {
         return;
     };
-    use super::{bad_manifest, bad_objects, bad_places, bad_rights, bad_sources};
-    let known =
-        [bad_manifest::JOBS, bad_objects::JOBS, bad_places::JOBS, bad_rights::JOBS, bad_sources::JOBS];
+    use super::{bad_manifest, bad_objects, bad_places, bad_rights, bad_sources, layers};
+    let known = [
+        bad_manifest::JOBS,
+        bad_objects::JOBS,
+        bad_places::JOBS,
+        bad_rights::JOBS,
+        bad_sources::JOBS,
+        layers::JOBS,
+    ];
     let (_, job) = known.into_iter().flatten().find(|(name, _)| job == *name).unwrap();
     job(Path::new(&place));
 }

@@ -123,6 +123,7 @@ fn no_system_call_of_a_store_is_missing_from_the_list() -> Outcome {
         "getcwd",
         "geteuid",
         "getpid",
+        "fstatfs",
         "getuid",
         "stat",
         "lstat",

@@ -30,6 +30,7 @@ mod forks;
 mod full;
 mod harness;
 mod kills;
+mod layers;
 mod modes;
 mod mounts;
 mod races;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         races::TESTS,
         modes::TESTS,
         forks::TESTS,
+        layers::TESTS,
     ];
     harness::run(&tests.concat())
 }

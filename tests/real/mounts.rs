@@ -74,7 +74,12 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    fn new(kind: &str, options: &str, device: impl AsRef<OsStr>, at: &Path) -> Result<Mount, Skipped> {
+    pub(crate) fn new(
+        kind: &str,
+        options: &str,
+        device: impl AsRef<OsStr>,
+        at: &Path,
+    ) -> Result<Mount, Skipped> {
         let args = [OsStr::new("-t"), kind.as_ref(), "-o".as_ref(), options.as_ref(), device.as_ref()];
         run("mount", &[&args[..], &[at.as_os_str()]].concat())?;
         Ok(Mount { at: at.to_owned(), _temp: None })

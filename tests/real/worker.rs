@@ -18,7 +18,7 @@ use plugcache::{__sim, Added, How, Outputs, Store};
 use crate::{
     attacker,
     bed::{Found, SHARED, Setup, body, judge, sources},
-    crowd, forks, modes,
+    crowd, forks, layers, modes,
     sandbox::set_limit,
     starved::starved_stream,
     stream::{adder, compactor, reader, stream},
@@ -61,6 +61,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "attacker" => attacker::attack(&setup, &verbs),
         "maker" => modes::make_everything(&setup, &verbs),
         "stranger" => modes::look_around(&verbs),
+        "layered" => layers::work(&setup, &verbs),
         "victim" => attacker::work(&setup, &verbs),
         other => panic!("no role {other}"),
     }

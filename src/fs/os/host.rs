@@ -33,7 +33,7 @@ use crate::fs::{Ancestors, Kind, Stat};
 
 pub(in crate::fs) fn open_root(path: &Path) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(Dir { fd: retry_on_intr(|| open(path, flags, Mode::empty()))? })
+    Ok(Dir { fd: retry_on_intr(|| open(path, flags, Mode::empty()))?, reads: false })
 }
 
 pub(in crate::fs) fn open_resolved(path: &Path) -> io::Result<Dir> {
@@ -210,7 +210,7 @@ pub(in crate::fs) fn secure_execution() -> bool {
 }
 
 pub(in crate::fs) fn sealed(bytes: &[u8]) -> io::Result<File> {
-    let file = File { fd: memory_file()? };
+    let file = File { fd: memory_file()?, reads: false };
     let mut left = bytes;
     while !left.is_empty() {
         match file.write(left)? {

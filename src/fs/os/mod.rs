@@ -10,6 +10,7 @@
 //! list.rs     one listing, one look
 //! limit.rs    RLIMIT_FSIZE, before SIGXFSZ
 //! source.rs   files of the caller's
+//! statfs.rs   which file systems are this kernel's alone
 //! host.rs     other absolute paths, clock, random numbers, memory files
 //! ```
 //!
@@ -36,7 +37,7 @@ use rustix::{
     io::{Errno, pread, retry_on_intr, write},
 };
 
-use super::{Access, Kind, Lock, Map, Pattern, Stat, Time, map};
+use super::{Access, FileSystem, Kind, Lock, Map, Pattern, Stat, Time, map};
 use resolve::Rel;
 
 mod host;
@@ -44,6 +45,7 @@ mod limit;
 mod list;
 mod resolve;
 mod source;
+mod statfs;
 #[cfg(test)]
 mod tests;
 
@@ -60,17 +62,22 @@ const OPEN_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags:
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
+    /// Whether files below it are read where they would be mapped.
+    reads: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct File {
     fd: OwnedFd,
+    /// Whether it is read where it would be mapped.
+    reads: bool,
 }
 
 impl Dir {
     pub(super) fn open_dir(&self, rel: &Path) -> io::Result<Dir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OPEN_FLAGS;
-        Ok(Dir { fd: resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags, Mode::empty())? })
+        let fd = resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags, Mode::empty())?;
+        Ok(Dir { fd, reads: self.reads })
     }
 
     pub(super) fn make_dir(&self, rel: &Path, mode: u32) -> io::Result<()> {
@@ -104,7 +111,8 @@ impl Dir {
     }
 
     fn open_file(&self, rel: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
-        Ok(File { fd: resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags | OPEN_FLAGS, mode)? })
+        let fd = resolve::open(self.fd.as_fd(), Rel::new(rel)?, flags | OPEN_FLAGS, mode)?;
+        Ok(File { fd, reads: self.reads })
     }
 
     pub(super) fn stat(&self, rel: &Path) -> io::Result<Stat> {
@@ -147,9 +155,16 @@ impl Dir {
         Ok(stat_of(&retry_on_intr(|| fstat(&self.fd))?))
     }
 
+    pub(super) fn file_system(&mut self) -> io::Result<FileSystem> {
+        let found = statfs::file_system(self.fd.as_fd())?;
+        self.reads = !found.is_local;
+        Ok(found)
+    }
+
     pub(super) fn reopen(&self) -> io::Result<Dir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Dir { fd: retry_on_intr(|| openat(&self.fd, c".", flags, Mode::empty()))? })
+        let fd = retry_on_intr(|| openat(&self.fd, c".", flags, Mode::empty()))?;
+        Ok(Dir { fd, reads: self.reads })
     }
 
     pub(super) fn path_now(&self) -> io::Result<PathBuf> {
@@ -202,10 +217,28 @@ impl File {
         if len > self.stat()?.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        if self.reads {
+            return self.read_first(len).map(Map::Bytes);
+        }
         map::Map::new(self.fd.as_fd(), len, pattern).map(Map::Os)
     }
 
+    fn read_first(&self, len: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.read_at(&mut bytes[at..], at as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => at += read,
+            }
+        }
+        Ok(bytes)
+    }
+
     pub(super) fn map_whole(&self, stat: &Stat, pattern: Pattern) -> io::Result<Map> {
+        if self.reads {
+            return self.read_first(stat.len).map(Map::Bytes);
+        }
         map::Map::new(self.fd.as_fd(), stat.len, pattern).map(Map::Os)
     }
 

@@ -69,7 +69,7 @@ impl File {
 
 fn open_at(dir: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OPEN_FLAGS;
-    Ok(File { fd: retry_on_intr(|| openat(dir, path, flags, Mode::empty()))? })
+    Ok(File { fd: retry_on_intr(|| openat(dir, path, flags, Mode::empty()))?, reads: false })
 }
 
 fn stat_at(dir: BorrowedFd<'_>, path: &Path) -> io::Result<Stat> {

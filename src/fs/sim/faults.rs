@@ -33,6 +33,7 @@ pub enum Verb {
     SyncDir,
     SyncFs,
     StatDir,
+    FileSystem,
     PathNow,
     StatFile,
     StampsChanges,

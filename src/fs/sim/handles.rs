@@ -3,7 +3,7 @@
 //! Dropping one is the verb `close`. Memory maps are copies: a later write does not show in them.
 
 use super::{
-    super::{Access, Lock, Map, Pattern, Stat, Time},
+    super::{Access, FileSystem, Lock, Map, Pattern, Stat, Time},
     disk::{Mode, State},
     errno::{
         EBADF, EEXIST, EINVAL, EISDIR, ENODEV, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESPIPE, dead, errno, fail,
@@ -224,6 +224,10 @@ impl Dir {
 
     pub(crate) fn stat_self(&self) -> io::Result<Stat> {
         self.0.step(Verb::StatDir, |state| state.volume.stat(self.0.index))
+    }
+
+    pub(crate) fn file_system(&mut self) -> io::Result<FileSystem> {
+        self.0.step(Verb::FileSystem, |state| Ok(state.volume.file_system.clone()))
     }
 
     pub(crate) fn path_now(&self) -> io::Result<PathBuf> {

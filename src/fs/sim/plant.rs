@@ -5,6 +5,7 @@
 //! `damage` acts like a failing medium: no stamp moves. They panic where the test is wrong about what exists.
 
 use super::{
+    super::FileSystem,
     disk::{Disk, State, USER},
     inode::{Body, Change, DirBody, FileBody, Index, Inode, Meta, Name, set},
     volume::{Listings, ROOT, Volume},
@@ -169,6 +170,12 @@ impl Disk {
     /// nobody does.
     pub fn set_stamps_changes(&self, stamps_changes: bool) {
         self.lock().volume.stamps_changes = stamps_changes;
+    }
+
+    /// Whether it says that it is kept by this kernel alone, and that it is mounted so that nothing can be executed.
+    pub fn set_file_system(&self, is_local: bool, is_noexec: bool) {
+        let name = if is_local { "a simulated disk" } else { "a simulated network" };
+        self.lock().volume.file_system = FileSystem { name, is_local, is_noexec };
     }
 
     /// Mounts it read-only, or writable again: verbs that write fail with `EROFS`.

@@ -4,7 +4,7 @@
 //! holds: inodes stand in shared chunks that are copied when they change.
 
 use super::{
-    super::{Kind, Stat, Time},
+    super::{FileSystem, Kind, Stat, Time},
     errno::{EACCES, ENOENT, ENOSPC, ENOTDIR, EROFS, errno, fail},
     inode::{Body, DirBody, FileBody, Index, Inode, Meta, Name},
     random::Random,
@@ -54,6 +54,7 @@ pub(super) struct Volume {
     pub(super) listings: Listings,
     /// Sizes that a test has made smaller, by name.
     pub(super) sizes: Arc<BTreeMap<&'static str, u64>>,
+    pub(super) file_system: FileSystem,
     /// What `fs::File::stamps_changes` says; stamps move all the same.
     pub(super) stamps_changes: bool,
     /// Nanoseconds since 1970.
@@ -82,6 +83,7 @@ impl Volume {
             read_only: false,
             listings: Listings::default(),
             sizes: Arc::default(),
+            file_system: FileSystem { name: "a simulated disk", is_local: true, is_noexec: false },
             stamps_changes: true,
             clock: 1_700_000_000_000_000_000,
             clock_is_coarse: false,

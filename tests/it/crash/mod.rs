@@ -14,6 +14,7 @@
 //! histories   random operations, crashes and clocks
 //! turns       directed interleavings
 //! listings    looks at a manifest that others overtake
+//! layers      import, export, masks and promotion
 //! pins        the counts below which a run is red
 //! memo        digests of unchanged files, written into the store
 //! rules       one directed test for each rule of the protocols
@@ -25,6 +26,7 @@ mod check;
 mod faults;
 mod histories;
 mod kills;
+mod layers;
 mod listings;
 mod meetings;
 mod memo;
