@@ -49,6 +49,11 @@ impl Inner {
     pub(super) fn explain(&self, sources: &Sources) -> Explanation {
         let explained = self.explain_unless_unusable(sources);
         let mut explanation = explained.unwrap_or_else(|why| Explanation::of(Why::Unusable { why }));
+        if !matches!(explanation.why, Why::Hit)
+            && let Some(below) = self.explain_below(sources)
+        {
+            explanation = below;
+        }
         explanation.unstorable = self.why_unstorable();
         explanation
     }
@@ -95,7 +100,12 @@ impl Inner {
     }
 
     /// What is the matter with entries of the key itself, as [`find`](Store::find) would go through them.
-    fn explain_found(&self, root: &Arc<Root>, puts: &[Arc<Put>], sources: &Sources) -> Explanation {
+    pub(super) fn explain_found(
+        &self,
+        root: &Arc<Root>,
+        puts: &[Arc<Put>],
+        sources: &Sources,
+    ) -> Explanation {
         let mut newest = None;
         for put in puts {
             let of_it = |why| Explanation { nearest: Some(Entry::new(put.clone())), ..Explanation::of(why) };

@@ -5,7 +5,15 @@
 
 use std::collections::HashMap;
 
-use super::{Inner, artifact::Artifact, find::own_first, observe::Miss, root::Root, transfer::store_error};
+use super::{
+    Inner,
+    artifact::Artifact,
+    explain::{Explanation, Why},
+    find::own_first,
+    observe::Miss,
+    root::Root,
+    transfer::store_error,
+};
 use crate::{
     config::Mode,
     error::StoreError,
@@ -58,6 +66,24 @@ impl Inner {
             }
         }
         Err(why)
+    }
+
+    /// The entry of a layer that a find would hit, where the store above has none.
+    pub(super) fn explain_below(&self, sources: &Sources) -> Option<Explanation> {
+        let upper = self.root().ok().flatten();
+        let exec = self.exec().ok()?;
+        self.layers_of(upper.as_deref(), sources).next()?;
+        self.layers.iter().find_map(|layer| {
+            if !layer.manifest.is_static() {
+                layer.manifest.refresh().ok()?;
+            }
+            let mut puts = layer.manifest.of_source(sources.digest().as_bytes());
+            own_first(&mut puts, &exec, self.config.try_old_cache_with_new_exec());
+            if let Some(upper) = &upper {
+                puts = puts.into_iter().map(|put| upper.manifest.as_vouched(put)).collect();
+            }
+            Some(self.explain_found(layer, &puts, sources)).filter(|found| matches!(found.why, Why::Hit))
+        })
     }
 
     /// The copy that was made above of what was found below, if there is to be one.

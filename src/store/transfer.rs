@@ -142,7 +142,8 @@ fn copy(to: &Objects, from: &Root, digest: &ObjectDigest) -> Result<Published, N
 
 fn unpublished(why: Unpublished) -> NotTaken {
     match why {
-        Unpublished::BadContent { .. } => NotTaken::Unusable,
+        // Leased, so it is there: that it cannot be read proves nothing.
+        Unpublished::BadContent { path, problem } => Skip::Io { action: "read", path, error: problem }.into(),
         Unpublished::Trouble(trouble) | Unpublished::Unsynced(_, trouble) => trouble.into(),
         Unpublished::Busy => Skip::Busy.into(),
     }

@@ -5,7 +5,7 @@ use std::{error::Error as _, fs, path::PathBuf, process::Command};
 use plugcache::{
     __sim::{self, Disk, Verb},
     Added, Config, ConfigBuilder, Durability, Exec, How, NO_OPTIONS, OpenError, Outputs, Sources, Status,
-    Store, Toolchain,
+    Store, Toolchain, Why,
 };
 
 use super::damage::{self, Job, Place, bytes, found, get, sources};
@@ -40,6 +40,8 @@ fn what_ones_own_store_lacks_is_found_in_the_layers_and_the_first_one_that_has_i
     assert!(!upper.dir.exists(), "finding makes no store");
     assert_eq!(store.lookup(&sources(2)).unwrap().outputs().len(), 1);
     assert!(store.lookup(&sources(3)).is_none());
+    let why = |number| store.explain(&sources(number)).why;
+    assert!(matches!((why(0), why(3)), (Why::Hit, Why::NeverSeen)));
     // One's own comes first.
     assert_eq!(store.add(&sources(0), Outputs::bytes("out.so", "one's own")), Ok(Added::Stored));
     assert_eq!(text(0), Some(b"one's own".to_vec()));
