@@ -38,7 +38,7 @@ pub(in crate::fs) fn open_root(path: &Path) -> io::Result<Dir> {
 
 pub(in crate::fs) fn open_resolved(path: &Path) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OPEN_FLAGS;
-    Ok(Dir { fd: resolve::open_from_root(path, flags)? })
+    Ok(Dir { fd: resolve::open_from_root(path, flags)?, reads: false })
 }
 
 pub(in crate::fs) fn make_root(path: &Path) -> io::Result<()> {
