@@ -134,6 +134,9 @@ fn the_help_begins_with_the_line_that_most_need() {
     let help = Place::new().out("--help");
     let first = "plugcache run -o plugin.so -s plugin.c -- cc -shared -fPIC -o plugin.so plugin.c";
     assert_eq!(help.lines().next(), Some(first));
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let section = readme.split("\n## The command\n").nth(1).unwrap();
+    assert_eq!(section.lines().find(|line| !line.is_empty() && !line.starts_with("```")), Some(first));
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::{
     process::Command,
 };
 
-/// Entries of all ages would need other clocks: these have labels and sizes of all kinds.
+/// Labels and sizes of all kinds.
 fn place() -> Place {
     let place = Place::new();
+    let has_clock = have("faketime", &["-1d", "true"]);
     place.write("a.c", "a");
     for (number, label) in
         ["calculator", "</script><b>life", "mandelbrot", "piglatin", "ümläut"].iter().enumerate()
@@ -17,7 +18,12 @@ fn place() -> Place {
         for version in 0..=number {
             let file = place.path("artifact");
             fs::write(&file, vec![b'x'; 3000 * (number + 1) * (number + 1) + version]).unwrap();
-            let mut command = place.command("put -s a.c artifact");
+            let put = place.command("put -s a.c artifact");
+            // Of all ages, where a clock can be had that says so.
+            let (mut command, ago) = (Command::new("faketime"), format!("-{}d", 27 * (4 - number) + version));
+            command.args([&ago]).arg(put.get_program()).args(put.get_args()).current_dir(place.path(""));
+            command.env("PLUGCACHE_DIR", place.store());
+            let mut command = if has_clock { command } else { put };
             command.args(["--label", label, "-c", &format!("n={number}.{version}")]);
             assert!(command.output().unwrap().status.success());
         }
