@@ -10,7 +10,7 @@ use std::{
 /// Labels and sizes of all kinds.
 fn place() -> Place {
     let place = Place::new();
-    let has_clock = have("faketime", &["-1d", "true"]);
+    let has_clock = have("faketime", &["-f", "-1d", "true"]);
     place.write("a.c", "a");
     for (number, label) in
         ["calculator", "</script><b>life", "mandelbrot", "piglatin", "ümläut"].iter().enumerate()
@@ -21,7 +21,11 @@ fn place() -> Place {
             let put = place.command("put -s a.c artifact");
             // Of all ages, where a clock can be had that says so.
             let (mut command, ago) = (Command::new("faketime"), format!("-{}d", 27 * (4 - number) + version));
-            command.args([&ago]).arg(put.get_program()).args(put.get_args()).current_dir(place.path(""));
+            command
+                .args(["-f", &ago])
+                .arg(put.get_program())
+                .args(put.get_args())
+                .current_dir(place.path(""));
             command.env("PLUGCACHE_DIR", place.store());
             let mut command = if has_clock { command } else { put };
             command.args(["--label", label, "-c", &format!("n={number}.{version}")]);

@@ -169,11 +169,11 @@ fn doctor_sees_a_mount_without_exec_and_one_that_is_nearly_full() {
 fn doctor_sees_an_entry_from_the_future() {
     let place = Place::new();
     place.write("a.c", "a");
-    if !have("faketime", &["+1d", "true"]) {
+    if !have("faketime", &["-f", "+1d", "true"]) {
         return;
     }
     let mut command = Command::new("faketime");
-    command.args(["+400d", env!("CARGO_BIN_EXE_plugcache"), "put", "-s", "a.c", "a.c"]);
+    command.args(["-f", "+400d", env!("CARGO_BIN_EXE_plugcache"), "put", "-s", "a.c", "a.c"]);
     command.current_dir(place.path("")).env("PLUGCACHE_DIR", place.store());
     Ended::of(&mut command).ends(0);
     assert!(place.out("doctor").contains("warn clock"));
