@@ -15,12 +15,14 @@ mod os;
 #[cfg(not(all(target_os = "linux", not(plugcache_portable))))]
 #[path = "portable.rs"]
 mod os;
+mod place;
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 #[expect(unreachable_pub, reason = "re-exported for the tests of this repository")]
 pub mod sim;
 mod tree;
 
 pub(crate) use draw::Draw;
+pub(crate) use place::{Ancestors, FileSystem};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -63,24 +65,6 @@ pub(crate) struct Stat {
     pub(crate) ctime: Time,
 }
 
-/// What a directory lies on, as far as a store must know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileSystem {
-    pub(crate) name: &'static str,
-    /// Whether this kernel alone keeps it. Where another machine or a process does, appends of two writers may lie over
-    /// each other, locks may hold nobody off, change times are somebody else's, and pages of a mapping may be old, or
-    /// fail.
-    pub(crate) is_local: bool,
-    /// Whether it is mounted so that nothing can be executed from it, or loaded as a library.
-    pub(crate) is_noexec: bool,
-}
-
-impl FileSystem {
-    /// One that does not say what it is.
-    pub(crate) const UNKNOWN: FileSystem =
-        FileSystem { name: "an unknown file system", is_local: false, is_noexec: false };
-}
-
 /// How a map will be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
@@ -95,15 +79,6 @@ impl Stat {
     pub(crate) fn same_inode(&self, other: &Stat) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
-}
-
-/// A path with its symlinks resolved, and what of it exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ancestors {
-    /// The whole path: absolute, no symlink in the part that exists, no `..` in the part that does not.
-    pub(crate) resolved: PathBuf,
-    /// Each existing prefix of `resolved`, from `/` down. The last may be something else than a directory.
-    pub(crate) existing: Vec<(PathBuf, Stat)>,
 }
 
 /// How a file is opened.

@@ -12,6 +12,7 @@
 //! report.rs     entries, statistics, status; count.rs what is counted; observe.rs who is told at once
 //! chore.rs      the sweep as a chore; compare.rs the mode that compares
 //! explain.rs    why something missed, in words and fields; judge.rs finds it out
+//! forget.rs     entries dropped by request, or because nothing may stay
 //! repair.rs     scrub, rebuild
 //! layers.rs     read-only stores below this one; transfer.rs entries from one store into another
 //! ```
@@ -25,6 +26,7 @@ mod count;
 mod explain;
 mod failed;
 mod find;
+mod forget;
 mod get;
 mod inputs;
 mod judge;
@@ -66,12 +68,10 @@ use self::{
 };
 use crate::{
     config::{self, Config, Mode},
-    digest::SourceDigest,
     error::{OpenError, Skip, StoreError},
     exec,
-    format::record::{DropReason, Put},
     fs::{Access, Fs},
-    manifest::{Grown, Refused},
+    manifest::Grown,
     retention::Limits,
     sources::Memo,
     sweep::{Sweep, Unnamed},
@@ -249,37 +249,6 @@ impl Store {
     /// from a file system that is mounted `noexec` none can be.
     pub fn file_system(&self) -> Option<FileSystem> {
         self.0.root_now().map(|root| FileSystem::new(&root.file_system))
-    }
-
-    /// Drops every entry under this source digest, whoever made it, and says how many there were. Those of layers are
-    /// hidden from this store, for good.
-    pub fn forget(&self, source: &SourceDigest) -> Result<usize, StoreError> {
-        let of_it = |root: &Root| root.manifest.of_source(source.as_bytes());
-        let dropped = self.0.drop_where(DropReason::Forgotten, of_it)?;
-        Ok(dropped + self.0.mask(source.as_bytes())?)
-    }
-
-    /// Drops every entry, and says how many there were. Open artifacts stay usable. The entries of layers are found as
-    /// before, unless they were forgotten.
-    pub fn clear(&self) -> Result<usize, StoreError> {
-        self.0.drop_where(DropReason::Forgotten, |root| root.manifest.entries())
-    }
-
-    /// Says that an artifact does not load, so that the next request builds it anew; `why` is recorded for
-    /// people. `false` if it had no entry (any more) or the store cannot be changed.
-    pub fn reject(&self, artifact: &Artifact, why: &str) -> bool {
-        let Some(put) = artifact.put().filter(|_| artifact.is_stored()) else {
-            return false;
-        };
-        if artifact.is_of_layer() {
-            return self.0.mask(&put.source).is_ok_and(|hidden| hidden > 0);
-        }
-        let of_it = |root: &Root| {
-            let mut found = root.manifest.of_source(&put.source);
-            found.retain(|entry| entry.put_id == put.put_id);
-            found
-        };
-        self.0.drop_where(DropReason::Rejected(shortened(why)), of_it).is_ok_and(|dropped| dropped > 0)
     }
 
     /// All entries, in the order of adding. A snapshot: what is added meanwhile may be missing.
@@ -465,47 +434,6 @@ impl Inner {
         let (objects, manifest) = (&root.objects, &root.manifest);
         Sweep { fs: &self.fs, objects, manifest, limits, pending: &self.unnamed }
     }
-
-    fn drop_where(
-        &self,
-        reason: DropReason,
-        which: impl FnOnce(&Root) -> Vec<Arc<Put>>,
-    ) -> Result<usize, StoreError> {
-        let Some(root) = self.root_or_disabled()? else {
-            return Ok(0);
-        };
-        if root.access == Access::Read {
-            return Err(StoreError::ReadOnly);
-        }
-        let refused = |skip: Skip| StoreError::Io {
-            action: "drop entries of",
-            path: root.path.clone(),
-            source: std::io::Error::other(skip.to_string()),
-        };
-        root.manifest.uncover().map_err(|why| match why {
-            Refused::Trouble(trouble) => trouble.into(),
-            Refused::Foreign => StoreError::Newer { path: root.path.clone() },
-            why => refused(why.into()),
-        })?;
-        let entries = which(&root);
-        self.sweep(&root).drop_entries(&entries, &reason).map_err(refused)?;
-        Ok(entries.len())
-    }
-
-    /// A limit of no files holds after every add too: what an earlier, higher one let in goes.
-    fn evict_all(&self) {
-        let mut all = Vec::new();
-        let which = |root: &Root| {
-            if !root.manifest.is_partly_unknown() {
-                all = root.manifest.entries();
-            }
-            all.clone()
-        };
-        // Where it cannot be done now, the next add tries again.
-        if self.drop_where(DropReason::MaxFiles, which).is_ok() {
-            self.count_evicted(&all, DroppedBy::MaxFiles);
-        }
-    }
 }
 
 /// Why a store on a file system that is not this kernel's alone keeps less than its promises.
@@ -524,10 +452,4 @@ fn skip_of(error: OpenError) -> Skip {
         }
         other => Skip::Disabled(other.to_string()),
     }
-}
-
-/// As much of a text for people as a record has room for.
-fn shortened(text: &str) -> String {
-    const BYTES_MAX: usize = 512;
-    text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= BYTES_MAX).map(|(_, c)| c).collect()
 }

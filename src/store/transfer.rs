@@ -14,7 +14,7 @@ use crate::{
     digest::ObjectDigest,
     error::{OpenError, Skip, StoreError, Trouble},
     format::record::{Put, Record},
-    fs::{Access, Dir, Draw, Fs, Time},
+    fs::{Access, Dir, Fs, Time},
     layout, manifest,
     objects::{Content, Lent, Objects, Published, Unopened, Unpublished},
     sync::Arc,
@@ -58,12 +58,12 @@ impl Store {
         if let Some(root) = &root {
             root.manifest.refresh().map_err(|none| repair::unviewed(root, none))?;
             for put in root.manifest.entries() {
-                if pick(&Entry::new(put.clone())) && layer.take(root, &put)? {
+                if pick(&Entry::new(put.clone())) && layer.take(&inner.fs, root, &put)? {
                     written.push(put);
                 }
             }
         }
-        layer.finish(&written)?;
+        layer.finish(&inner.fs, &written)?;
         Ok(written.len() as u64)
     }
 
@@ -107,14 +107,13 @@ impl Inner {
         if self.config.max_files() == 0 {
             return Err(Skip::NoRoom.into());
         }
-        let mut draw = self.fs.draw();
-        let random = draw.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        let random = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let day = if put.day == 0 { self.today() } else { put.day };
         let mut own = Put { put_id: u64::from_le_bytes(random), order: 0, day, ..Put::clone(put) };
         // Leased until the entry has been read back.
         let mut leases = Vec::new();
         for output in own.outputs.iter_mut().filter(|output| output.packed.is_none()) {
-            let published = copy(&root.objects, &mut draw, below, &ObjectDigest::from_bytes(output.object))?;
+            let published = copy(&self.fs, &root.objects, below, &ObjectDigest::from_bytes(output.object))?;
             output.stamp = published.stamp;
             output.executable |= published.executable;
             leases.push(published);
@@ -126,12 +125,7 @@ impl Inner {
 }
 
 /// Copies an object from one store into another.
-fn copy(
-    to: &Objects,
-    draw: &mut Draw<'_>,
-    from: &Root,
-    digest: &ObjectDigest,
-) -> Result<Published, NotTaken> {
+fn copy(fs: &Fs, to: &Objects, from: &Root, digest: &ObjectDigest) -> Result<Published, NotTaken> {
     // The lease keeps its path leading to it.
     let _lease = match from.objects.open(digest) {
         Ok(lease) => lease,
@@ -139,7 +133,7 @@ fn copy(
         Err(Unopened::Missing | Unopened::NotAFile | Unopened::Busy(_)) => return Err(NotTaken::Unusable),
     };
     let path = from.path.join(layout::object(digest));
-    let staged = to.stage(&Content::File(&path), draw, Lent::ForCommit).map_err(unpublished)?;
+    let staged = to.stage(&Content::File(&path), &mut fs.draw(), Lent::ForCommit).map_err(unpublished)?;
     if staged.digest != *digest {
         return Err(NotTaken::Unusable);
     }
@@ -161,7 +155,6 @@ struct LayerDir {
     root: Dir,
     v1: Arc<Dir>,
     objects: Objects,
-    fs: Fs,
 }
 
 impl LayerDir {
@@ -182,15 +175,15 @@ impl LayerDir {
         let v1 = Arc::new(root.open_dir(major).map_err(Trouble::of("open", &path))?);
         make_dir(&v1, layout::OBJECTS.as_ref()).map_err(Trouble::of("make", &path))?;
         let objects = Objects::new(fs, v1.clone(), Access::Append, Durability::Lazy, None);
-        Ok(LayerDir { path, root, v1, objects, fs: fs.clone() })
+        Ok(LayerDir { path, root, v1, objects })
     }
 
     /// Copies the objects of an entry; whether it has them all.
-    fn take(&self, from: &Root, put: &Put) -> Result<bool, StoreError> {
+    fn take(&self, fs: &Fs, from: &Root, put: &Put) -> Result<bool, StoreError> {
         for output in put.outputs.iter().filter(|output| output.packed.is_none()) {
             let shard = layout::shard(output.object[0]);
             make_dir(&self.v1, &shard).map_err(Trouble::of("make", &shard))?;
-            match copy(&self.objects, &mut self.fs.draw(), from, &ObjectDigest::from_bytes(output.object)) {
+            match copy(fs, &self.objects, from, &ObjectDigest::from_bytes(output.object)) {
                 Ok(_) => {}
                 Err(NotTaken::Unusable) => return Ok(false),
                 Err(NotTaken::Skipped(skip)) => return Err(store_error("export into", &self.path, skip)),
@@ -200,9 +193,9 @@ impl LayerDir {
     }
 
     /// The segment, which makes it a store, comes when everything else is on the disk.
-    fn finish(self, puts: &[Arc<Put>]) -> Result<(), StoreError> {
+    fn finish(self, fs: &Fs, puts: &[Arc<Put>]) -> Result<(), StoreError> {
         let (name, bytes) = manifest::layer_of(puts)?;
-        let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
+        let token = fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let staged = layout::staged(token);
         let create = || self.v1.create(&staged, 0o600);
         let file = self.v1.with_parent(layout::STAGING.as_ref(), create);
