@@ -201,9 +201,17 @@ pub mod __sim {
         pub respelled: Option<Vec<u8>>,
     }
 
-    /// All frames in a window of a log or segment, and how far the window counts as read.
+    /// All frames in a window of a log, and how far the window counts as read.
     pub fn frames(window: &[u8], seed: u64) -> (Vec<Framed>, usize) {
-        let mut scan = frame::Scan::new(window, seed);
+        scanned(frame::Scan::new(window, seed), seed)
+    }
+
+    /// All frames in a window of a segment.
+    pub fn frames_of_segment(window: &[u8], seed: u64) -> Vec<Framed> {
+        scanned(frame::Scan::of_segment(window, seed), seed).0
+    }
+
+    fn scanned(mut scan: frame::Scan<'_>, seed: u64) -> (Vec<Framed>, usize) {
         let framed = |(at, frame): (usize, frame::Frame<'_>)| Framed {
             at,
             len: frame.bytes.len(),
@@ -219,6 +227,13 @@ pub mod __sim {
     /// A frame with a right checksum around anything; `None` if that is too long.
     pub fn frame_of(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Option<Vec<u8>> {
         frame::encode_raw(kind, flags, payload, seed).ok()
+    }
+
+    /// As [`frame_of`], of an entry or item of a segment.
+    pub fn frame_of_segment(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        frame::encode_to(&mut bytes, (kind, flags), payload, seed, frame::SEGMENT_SLOT_BYTES).ok()?;
+        Some(bytes)
     }
 
     /// The inputs that a depfile lists; `None` if it is not one.

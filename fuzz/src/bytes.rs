@@ -17,6 +17,12 @@ pub fn frame(data: &[u8]) {
     const SEED: u64 = 7;
     respelled(payload, SEED);
     let Some(framed) = __sim::frame_of(kind, flags, payload, SEED) else { return };
+    // As the entry or item of a segment, behind a slot that is none.
+    let in_segment = __sim::frame_of_segment(kind, flags, payload, SEED).expect("it has the same limit");
+    let found = __sim::frames_of_segment(&[&[0xEE; 8], &in_segment[..]].concat(), SEED);
+    assert!(
+        matches!(&found[..], [one] if (one.at, one.len, &one.payload[..]) == (8, in_segment.len(), payload))
+    );
     let mut window = payload.to_vec();
     window.resize(window.len().next_multiple_of(SLOT), 0xEE);
     window.extend(&framed);

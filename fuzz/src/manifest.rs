@@ -147,7 +147,7 @@ enum Change {
     Grow {
         bytes: Vec<u8>,
     },
-    /// Changes the payload of the n-th frame and makes its checksum right again. The last one is the footer.
+    /// Changes the payload of the n-th frame (an entry, an item, or the footer) and makes its checksum right again.
     Forge {
         frame: u8,
         edits: Vec<(u16, u8)>,
@@ -197,8 +197,8 @@ fn apply(change: &Change, bytes: &mut Vec<u8>) {
             }
         }
         Change::Index { slot, frame } => {
-            // The index stands right behind the frames of the entries.
-            let (frames, _) = __sim::frames(bytes, seed);
+            // The index stands right behind the frames of entries and items; the footer is the last one.
+            let frames = __sim::frames_of_segment(bytes, seed);
             let behind = frames.iter().rev().nth(1).map_or(0, |frame| frame.at + frame.len);
             let at = behind + usize::from(*slot) * 8 + 4;
             if let Some(place) = bytes.get_mut(at..at + 4) {
@@ -209,8 +209,8 @@ fn apply(change: &Change, bytes: &mut Vec<u8>) {
 }
 
 fn forge(bytes: &mut [u8], seed: u64, which: u8, edits: &[(u16, u8)]) {
-    let (frames, _) = __sim::frames(bytes, seed);
-    let (headers, _) = __sim::frames(&bytes[..bytes.len().min(SLOT)], 0);
+    let frames = __sim::frames_of_segment(bytes, seed);
+    let headers = __sim::frames_of_segment(&bytes[..bytes.len().min(SLOT)], 0);
     let all: Vec<(&Framed, u64)> =
         frames.iter().map(|frame| (frame, seed)).chain(headers.iter().map(|frame| (frame, 0))).collect();
     if all.is_empty() {
@@ -219,7 +219,7 @@ fn forge(bytes: &mut [u8], seed: u64, which: u8, edits: &[(u16, u8)]) {
     let (frame, seed) = all[usize::from(which) % all.len()];
     let mut payload = frame.payload.clone();
     edit(&mut payload, edits);
-    if let Some(forged) = __sim::frame_of(frame.kind, frame.flags, &payload, seed) {
+    if let Some(forged) = __sim::frame_of_segment(frame.kind, frame.flags, &payload, seed) {
         bytes[frame.at..frame.at + frame.len].copy_from_slice(&forged);
     }
 }

@@ -1,14 +1,15 @@
 //! Frames: the unit in which the manifest is written and believed (I6).
 //!
-//! A frame starts on a 64-byte boundary and fills whole slots:
+//! A frame starts on a slot boundary and fills whole slots; a slot is 64 bytes, within a segment 8 (nothing there
+//! is ever torn):
 //!
 //! ```text
 //! 0   2  magic
 //! 2   2  check: the low 16 bits of XXH3-64 of bytes 4 to 15, seeded by the file's seed
-//! 4   1  kind
-//! 5   1  flags, 0
-//! 6   2  payload length
-//! 8   8  checksum: XXH3-64 of bytes 4 to 7 and the payload, seeded likewise
+//! 4   8  checksum: XXH3-64 of bytes 12 to 15 and the payload, seeded likewise
+//! 12  1  kind
+//! 13  1  flags, 0
+//! 14  2  payload length
 //! 16     payload, then zeros to the end of the slot
 //! ```
 //!
@@ -16,16 +17,19 @@
 //! check decides nothing but whether the checksum is worth computing: without it a log full of forged lengths
 //! would cost a hash of 64 KiB for each of its slots.
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::planted::{self, Bug};
 
 /// Frames start at multiples of this. Writes of up to 4096 bytes in multiples of a power of two were never
 /// torn by SIGKILL in 1,000 tries; other lengths were.
 pub(crate) const SLOT_BYTES: usize = 64;
+/// Frames of a segment start at multiples of this, but for its header and footer.
+pub(crate) const SEGMENT_SLOT_BYTES: usize = 8;
 /// The longest frame: one `write` of this size is atomic against other appenders on every file system tried.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
-const PREFIX_BYTES: usize = 16;
+/// What stands before the payload.
+pub(crate) const PREFIX_BYTES: usize = 16;
 /// The longest payload.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - PREFIX_BYTES;
 const MAGIC: [u8; 2] = [0xF7, b'p'];
@@ -43,11 +47,25 @@ pub(crate) enum Kind {
     Seal = 5,
     Footer = 6,
     Count = 7,
+    /// In segments alone: a PUT whose strings may stand elsewhere.
+    Entry = 16,
+    /// In segments alone: a string of several entries.
+    Item = 17,
 }
 
 impl Kind {
     pub(crate) fn of(number: u8) -> Option<Self> {
-        let known = [Kind::Header, Kind::Put, Kind::Touch, Kind::Drop, Kind::Seal, Kind::Footer, Kind::Count];
+        let known = [
+            Kind::Header,
+            Kind::Put,
+            Kind::Touch,
+            Kind::Drop,
+            Kind::Seal,
+            Kind::Footer,
+            Kind::Count,
+            Kind::Entry,
+            Kind::Item,
+        ];
         known.into_iter().find(|kind| *kind as u8 == number)
     }
 }
@@ -68,8 +86,11 @@ pub(crate) struct TooLong;
 
 /// XXH3-64 of what is not in frames.
 pub(crate) fn sum(bytes: &[u8], seed: u64) -> u64 {
-    checksum(bytes, &[], seed)
+    xxh3_64_with_seed(bytes, seed)
 }
+
+/// Where a checksum begins that ends with the payload.
+const SUMMED_FROM: usize = 12;
 
 /// Whether the checksum is worth computing.
 fn may_be_right(prefix: &[u8; PREFIX_BYTES], seed: u64) -> bool {
@@ -82,11 +103,8 @@ fn check(prefix: &[u8; PREFIX_BYTES], seed: u64) -> [u8; 2] {
     [low, high]
 }
 
-fn checksum(start: &[u8], payload: &[u8], seed: u64) -> u64 {
-    let mut hash = Xxh3::with_seed(seed);
-    hash.update(start);
-    hash.update(payload);
-    hash.digest()
+fn payload_len(prefix: &[u8; PREFIX_BYTES]) -> usize {
+    usize::from(u16::from_le_bytes([prefix[14], prefix[15]]))
 }
 
 /// How many bytes a frame with this payload fills.
@@ -101,50 +119,71 @@ pub(crate) fn encode(kind: Kind, payload: &[u8], seed: u64) -> Result<Vec<u8>, T
 
 /// As [`encode`], of any kind and flags: what a later version may write.
 pub(crate) fn encode_raw(kind: u8, flags: u8, payload: &[u8], seed: u64) -> Result<Vec<u8>, TooLong> {
+    let mut frame = Vec::with_capacity(framed_len(payload.len()));
+    encode_to(&mut frame, (kind, flags), payload, seed, SLOT_BYTES)?;
+    Ok(frame)
+}
+
+/// Puts a frame behind whole slots of `slot` bytes.
+pub(crate) fn encode_to(
+    bytes: &mut Vec<u8>,
+    (kind, flags): (u8, u8),
+    payload: &[u8],
+    seed: u64,
+    slot: usize,
+) -> Result<(), TooLong> {
     let len = u16::try_from(payload.len()).ok().filter(|len| usize::from(*len) <= PAYLOAD_BYTES_MAX);
-    let len = len.ok_or(TooLong)?;
-    let [short, long] = len.to_le_bytes();
+    let [short, long] = len.ok_or(TooLong)?.to_le_bytes();
+    let start = bytes.len();
     let mut prefix = [0; PREFIX_BYTES];
     prefix[..2].copy_from_slice(&MAGIC);
-    prefix[4..8].copy_from_slice(&[kind, flags, short, long]);
-    let sum = checksum(&prefix[4..8], payload, seed);
-    prefix[8..].copy_from_slice(&sum.to_le_bytes());
+    prefix[SUMMED_FROM..].copy_from_slice(&[kind, flags, short, long]);
+    bytes.extend(prefix);
+    bytes.extend_from_slice(payload);
+    let checksum = sum(&bytes[start + SUMMED_FROM..], seed);
+    prefix[4..SUMMED_FROM].copy_from_slice(&checksum.to_le_bytes());
     let check = check(&prefix, seed);
     prefix[2..4].copy_from_slice(&check);
-    let mut frame = Vec::with_capacity(framed_len(payload.len()));
-    frame.extend(prefix);
-    frame.extend(payload);
-    frame.resize(framed_len(payload.len()), 0);
-    Ok(frame)
+    bytes[start..start + PREFIX_BYTES].copy_from_slice(&prefix);
+    bytes.resize(bytes.len().next_multiple_of(slot), 0);
+    Ok(())
 }
 
 /// The frame that starts at the first byte, if a right one does and all of it is there.
 pub(crate) fn decode(bytes: &[u8], seed: u64) -> Option<Frame<'_>> {
-    let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>()?;
+    decode_in(bytes, seed, SLOT_BYTES)
+}
+
+/// As [`decode`], where a slot has so many bytes.
+pub(crate) fn decode_in(bytes: &[u8], seed: u64, slot: usize) -> Option<Frame<'_>> {
+    let prefix = bytes.first_chunk::<PREFIX_BYTES>()?;
     if !may_be_right(prefix, seed) {
         return None;
     }
-    let len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
-    let whole = framed_len(len);
-    if len > PAYLOAD_BYTES_MAX || whole > bytes.len() {
+    let end = PREFIX_BYTES + payload_len(prefix);
+    let whole = end.next_multiple_of(slot);
+    if end > PREFIX_BYTES + PAYLOAD_BYTES_MAX || whole > bytes.len() {
         return None;
     }
-    let (payload, padding) = rest[..whole - PREFIX_BYTES].split_at(len);
-    let right = prefix[8..] == checksum(&prefix[4..8], payload, seed).to_le_bytes();
-    (right && padding.iter().all(|byte| *byte == 0)).then_some(Frame {
-        kind: prefix[4],
-        flags: prefix[5],
-        payload,
+    let right = prefix[4..SUMMED_FROM] == sum(&bytes[SUMMED_FROM..end], seed).to_le_bytes();
+    (right && bytes[end..whole].iter().all(|byte| *byte == 0)).then_some(Frame {
+        kind: prefix[12],
+        flags: prefix[13],
+        payload: &bytes[PREFIX_BYTES..end],
         bytes: &bytes[..whole],
     })
+}
+
+/// The payload of a frame that was checked before.
+pub(crate) fn checked_payload(bytes: &[u8]) -> Option<&[u8]> {
+    let prefix = bytes.first_chunk::<PREFIX_BYTES>()?;
+    bytes.get(PREFIX_BYTES..PREFIX_BYTES + payload_len(prefix))
 }
 
 /// What a frame says of its length, right or wrong: for the planted bug alone.
 fn believed(bytes: &[u8]) -> usize {
     match bytes.first_chunk::<PREFIX_BYTES>() {
-        Some(prefix) if prefix[..2] == MAGIC => {
-            framed_len(usize::from(u16::from_le_bytes([prefix[6], prefix[7]])))
-        }
+        Some(prefix) if prefix[..2] == MAGIC => framed_len(payload_len(prefix)),
         _ => SLOT_BYTES,
     }
 }
@@ -153,6 +192,7 @@ fn believed(bytes: &[u8]) -> usize {
 pub(crate) struct Scan<'a> {
     window: &'a [u8],
     seed: u64,
+    slot: usize,
     at: usize,
     /// Behind the last right frame.
     known: usize,
@@ -160,7 +200,12 @@ pub(crate) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(window: &'a [u8], seed: u64) -> Self {
-        Self { window, seed, at: 0, known: 0 }
+        Self { window, seed, slot: SLOT_BYTES, at: 0, known: 0 }
+    }
+
+    /// Of a segment's frames.
+    pub(crate) fn of_segment(window: &'a [u8], seed: u64) -> Self {
+        Self { slot: SEGMENT_SLOT_BYTES, ..Scan::new(window, seed) }
     }
 
     /// Whether a right frame ends where the window does.
@@ -186,15 +231,15 @@ impl<'a> Iterator for Scan<'a> {
 
     /// The next right frame; bad slots before it are damage, for a right frame stands behind them.
     fn next(&mut self) -> Option<Self::Item> {
-        while self.at + SLOT_BYTES <= self.window.len() {
+        while self.at + self.slot <= self.window.len() {
             let at = self.at;
-            if let Some(frame) = decode(&self.window[at..], self.seed) {
+            if let Some(frame) = decode_in(&self.window[at..], self.seed, self.slot) {
                 self.at = at + frame.bytes.len();
                 self.known = self.at;
                 return Some((at, frame));
             }
             self.at +=
-                if planted::is(Bug::LengthBelieved) { believed(&self.window[at..]) } else { SLOT_BYTES };
+                if planted::is(Bug::LengthBelieved) { believed(&self.window[at..]) } else { self.slot };
         }
         None
     }
@@ -250,8 +295,9 @@ mod tests {
     fn of_prefixes_made_without_the_seed_one_in_65536_is_worth_a_checksum() {
         let forged = (0..1u64 << 20).filter(|number| {
             let mut prefix = [0; PREFIX_BYTES];
-            prefix[..8].copy_from_slice(&[MAGIC[0], MAGIC[1], 0, 0, Kind::Put as u8, 0, 0xF0, 0xFF]);
-            prefix[8..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+            prefix[..2].copy_from_slice(&MAGIC);
+            prefix[4..12].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+            prefix[12..].copy_from_slice(&[Kind::Put as u8, 0, 0xF0, 0xFF]);
             may_be_right(&prefix, 7)
         });
         assert!((1..64).contains(&forged.count()));

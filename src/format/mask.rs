@@ -31,7 +31,7 @@ impl Put {
             names: 0,
             label: String::new(),
             outputs: vec![nothing],
-            details: Some(Details::default()),
+            details: Some(Details::default()).into(),
         }
     }
 

@@ -1,15 +1,18 @@
 //! What frames carry: the records of the manifest as plain values, and their bytes.
 //!
-//! Fixed-width integers are little-endian; a list, a text or a byte string is its length as a varint and then
+//! The bytes of a PUT are those of [`super::put`]; of all others, fixed-width integers are little-endian; a list, a text or a byte string is its length as a varint and then
 //! its elements. One encoding per value: what decodes to a value but is not how that value is written is
 //! refused. Nothing here touches a file; nothing here panics on any bytes.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) use super::past::{Count, DropNote, DropReason, DropRule, Dropped, KeyStart};
+pub(crate) use super::recorded::{Lender, Recorded};
 use super::{
     frame::{self, Frame, Kind, TooLong},
+    put,
     skim::{self, Skimmed},
+    wire::{Strings, in_place},
 };
 
 /// The name of one PUT, random, so that a DROP or TOUCH can never hit a later one (I9).
@@ -44,47 +47,39 @@ pub(crate) enum FileKind {
 }
 
 /// An entry: a source digest and an exec id lead to named objects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Put {
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) put_id: PutId,
     pub(crate) source: [u8; 32],
     pub(crate) exec: [u8; 32],
     /// Hash of the discovered inputs; zeros: none. With source and exec it is what a later PUT replaces.
     pub(crate) discovered_id: [u8; 16],
     /// Place in the order of adding; 0 in logs, where the order of the frames says it.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) order: u64,
     /// Day of the last use, counted from 1970-01-01 UTC.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) day: u32,
     /// Wall time in ms since 1970-01-01 UTC, for people only.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) made_ms: u64,
     /// How long the build took.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) cost_ms: u64,
     /// Hash of the list of source paths, for retention.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) paths: u64,
     /// Hash of the list of source names, for retention.
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) names: u64,
     pub(crate) label: String,
     /// In the order of the build. With `details` absent the last one holds them, under [`DETAILS_NAME`].
     pub(crate) outputs: Vec<OutputRecord>,
-    pub(crate) details: Option<Details>,
+    pub(crate) details: Recorded,
 }
 
 /// The name of the output that holds details too long for a frame. A caller's name never holds a zero byte.
 pub(crate) const DETAILS_NAME: &[u8] = b"\0details";
 
 /// One named object of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutputRecord {
     pub(crate) name: Vec<u8>,
     pub(crate) object: [u8; 32],
-    #[serde(with = "postcard::fixint::le")]
     pub(crate) len: u64,
     pub(crate) executable: bool,
     pub(crate) stamp: Stamp,
@@ -94,7 +89,7 @@ pub(crate) struct OutputRecord {
 }
 
 /// What an entry was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details {
     pub(crate) recipe: Recipe,
     /// What the build reported to have read; all must be unchanged for a hit.
@@ -102,7 +97,7 @@ pub(crate) struct Details {
 }
 
 /// A file that a build read beside its sources: absolute path as raw bytes, and BLAKE3 of its content.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Discovered {
     pub(crate) path: Vec<u8>,
     pub(crate) digest: [u8; 32],
@@ -172,21 +167,18 @@ pub(crate) struct Footer {
     pub(crate) last: u64,
     #[serde(with = "postcard::fixint::le")]
     pub(crate) entries: u64,
-    /// Offset of the hash index; the frames end here.
+    /// Offset of the items; the entries end here.
     #[serde(with = "postcard::fixint::le")]
-    pub(crate) index_at: u64,
-    /// Slots of the hash index, a power of two.
+    pub(crate) items_at: u64,
+    /// How many bytes the items fill, twice.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) items_len: u64,
+    /// Slots of the hash index, which stands behind the items.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) index_slots: u64,
-    /// Offset of the retention column.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) column_at: u64,
     /// XXH3-64 of the index, seeded by the file's seed.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) index_sum: u64,
-    /// XXH3-64 of the column, seeded by the file's seed.
-    #[serde(with = "postcard::fixint::le")]
-    pub(crate) column_sum: u64,
     /// Sum of the lengths of all outputs; an object that two entries name counts twice.
     #[serde(with = "postcard::fixint::le")]
     pub(crate) bytes: u64,
@@ -234,7 +226,7 @@ impl Record {
     pub(crate) fn to_frame(&self, seed: u64) -> Result<Vec<u8>, TooLong> {
         let payload = match self {
             Record::Header(header) => bytes_of(header),
-            Record::Put(put) => bytes_of(put),
+            Record::Put(put) => put::encode(put, &mut in_place),
             Record::Touch(touch) => bytes_of(touch),
             Record::Drop(dropped) => bytes_of(dropped),
             Record::Seal => Vec::new(),
@@ -258,35 +250,40 @@ impl Record {
         }
         match Kind::of(frame.kind).ok_or(Unknown)? {
             Kind::Header => value_of(frame.payload).map(Record::Header),
-            Kind::Put => value_of(frame.payload).map(Record::Put),
+            Kind::Put => Put::of_payload(frame.payload).map(|put| Record::Put(Box::new(put))),
             Kind::Touch => value_of(frame.payload).map(Record::Touch),
             Kind::Drop => value_of(frame.payload).map(Record::Drop),
             Kind::Seal => frame.payload.is_empty().then_some(Record::Seal).ok_or(Unknown),
             Kind::Footer => value_of(frame.payload).map(Record::Footer),
             Kind::Count => value_of(frame.payload).map(Record::Count),
+            Kind::Entry | Kind::Item => Err(Unknown),
         }
     }
 }
 
 impl Details {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        bytes_of(self)
+        put::encode_details(self)
     }
 
     pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Details, Unknown> {
-        value_of(bytes)
+        put::decode_details(bytes, None, Strings::InPlace).ok_or(Unknown)
     }
 }
 
 impl Put {
-    /// Of a payload that passed [`skim::put`].
     pub(crate) fn of_payload(payload: &[u8]) -> Result<Put, Unknown> {
-        postcard::from_bytes(payload).map_err(|_| Unknown)
+        put::decode(payload, Strings::InPlace).ok_or(Unknown)
     }
 
-    /// How many bytes its frame fills.
+    /// How many bytes its frame fills. In a segment it grows by a few bytes at most, for its place in the order.
     pub(crate) fn framed_len(&self) -> usize {
-        frame::framed_len(bytes_of(self).len())
+        frame::framed_len(put::encode(self, &mut in_place).len())
+    }
+
+    /// What it was made from; `None` if that is an object of its own, or damaged.
+    pub(crate) fn details(&self) -> Option<&Details> {
+        self.details.get()
     }
 
     /// What a later PUT of the same replaces.
@@ -296,7 +293,7 @@ impl Put {
 
     /// Whether every field is within the limits that readers rely on.
     pub(crate) fn is_sound(&self) -> bool {
-        !self.visible().is_empty() && (self.details.is_some() || self.spilled().is_some())
+        !self.visible().is_empty() && (self.details.is_here() || self.spilled().is_some())
     }
 
     /// Sum of the lengths of its outputs. They come from disk: absurd ones must not overflow into a small sum.
@@ -373,7 +370,8 @@ pub(crate) mod tests {
                     }],
                 },
                 discovered: vec![Discovered { path: b"/p/plugin.h".to_vec(), digest: [1; 32] }],
-            }),
+            })
+            .into(),
         }
     }
 
@@ -391,11 +389,10 @@ pub(crate) mod tests {
             first: 1,
             last: 9,
             entries: 2,
-            index_at: 640,
+            items_at: 640,
+            items_len: 64,
             index_slots: 4,
-            column_at: 704,
             index_sum: 5,
-            column_sum: 6,
             bytes: 8192,
         };
         vec![
@@ -442,9 +439,9 @@ pub(crate) mod tests {
         let details = OutputRecord { name: DETAILS_NAME.to_vec(), ..put(1).outputs[0].clone() };
         assert!(put(1).is_sound());
         assert!(!Put { outputs: Vec::new(), ..put(1) }.is_sound());
-        assert!(!Put { outputs: vec![details.clone()], details: None, ..put(1) }.is_sound());
+        assert!(!Put { outputs: vec![details.clone()], details: None.into(), ..put(1) }.is_sound());
         assert!(!Put { outputs: vec![details], ..put(1) }.is_sound());
-        assert!(!Put { details: None, ..put(1) }.is_sound());
+        assert!(!Put { details: None.into(), ..put(1) }.is_sound());
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! here: its spelling is checked (what passes decodes, and is spelled as it would be written), and the few fields
 //! that decide what it replaces are taken out. No allocation.
 
-use super::record::{DETAILS_NAME, PutId, Unknown};
+use super::{
+    record::{PutId, Unknown},
+    wire::Strings,
+};
 
 /// The fields of a PUT that decide which entry it is and what it weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub(crate) struct Skimmed {
     pub(crate) source: [u8; 32],
     pub(crate) exec: [u8; 32],
     pub(crate) discovered_id: [u8; 16],
+    /// Day of its last use.
+    pub(crate) day: u32,
     /// How many outputs there are, the hidden one for details included.
     pub(crate) outputs: usize,
     /// Sum of their lengths.
@@ -23,121 +28,17 @@ pub(crate) struct Skimmed {
 
 /// Walks through the payload of a PUT.
 pub(crate) fn put(payload: &[u8]) -> Result<Skimmed, Unknown> {
-    let mut walk = Walk(payload);
-    let skimmed = walk.put().ok_or(Unknown)?;
-    if walk.0.is_empty() { Ok(skimmed) } else { Err(Unknown) }
-}
-
-/// What is left of a payload.
-struct Walk<'a>(&'a [u8]);
-
-impl<'a> Walk<'a> {
-    fn put(&mut self) -> Option<Skimmed> {
-        let put_id = self.u64()?;
-        let (source, exec, discovered_id) = (self.array()?, self.array()?, self.array()?);
-        // Order, day, made, cost, paths, names.
-        self.take(8 + 4 + 8 + 8 + 8 + 8)?;
-        self.text()?;
-        let (mut outputs, mut bytes, mut last) = (0, 0u64, &[][..]);
-        for _ in 0..self.varint()? {
-            let (name, len) = self.output()?;
-            (outputs, bytes, last) = (outputs + 1, bytes.saturating_add(len), name);
-        }
-        let has_details = self.bool()?;
-        if has_details {
-            self.details()?;
-        }
-        let is_spilled = outputs > 0 && last == DETAILS_NAME;
-        let visible = outputs - usize::from(is_spilled);
-        let is_sound = visible > 0 && (has_details || is_spilled);
-        Some(Skimmed { put_id, source, exec, discovered_id, outputs, bytes, is_sound })
-    }
-
-    /// Name and length of an output.
-    fn output(&mut self) -> Option<(&'a [u8], u64)> {
-        let name = self.bytes()?;
-        self.take(32)?;
-        let len = self.u64()?;
-        self.bool()?;
-        self.take(16)?;
-        if self.bool()? {
-            self.bytes()?;
-        }
-        Some((name, len))
-    }
-
-    fn details(&mut self) -> Option<()> {
-        self.text()?;
-        for _ in 0..self.varint()? {
-            self.tag(5)?;
-            self.text()?;
-            match self.tag(2)? {
-                0 => self.bytes()?,
-                _ => self.take(32)?,
-            };
-        }
-        for _ in 0..self.varint()? {
-            self.bytes()?;
-            if self.bool()? {
-                self.bytes()?;
-            }
-            self.take(32 + 8)?;
-        }
-        for _ in 0..self.varint()? {
-            self.bytes()?;
-            self.take(32)?;
-        }
-        Some(())
-    }
-
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// Seven bits a byte, the lowest first, in the shortest form.
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for place in 0..10 {
-            let [byte] = self.array()?;
-            let bits = u64::from(byte & 0x7F);
-            if place == 9 && bits > 1 {
-                return None;
-            }
-            value |= bits << (7 * place);
-            if byte & 0x80 == 0 {
-                return (byte != 0 || place == 0).then_some(value);
-            }
-        }
-        None
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.varint()?).ok()?;
-        self.take(len)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    fn bool(&mut self) -> Option<bool> {
-        self.tag(2).map(|tag| tag == 1)
-    }
-
-    fn tag(&mut self, count: u8) -> Option<u8> {
-        let [tag] = self.array()?;
-        (tag < count).then_some(tag)
-    }
+    let head = super::put::skim(payload, Strings::InPlace)?;
+    Ok(Skimmed {
+        put_id: head.put_id,
+        source: head.source,
+        exec: *head.exec.ok_or(Unknown)?,
+        discovered_id: head.discovered_id,
+        day: head.day,
+        outputs: head.outputs,
+        bytes: head.bytes,
+        is_sound: head.is_sound,
+    })
 }
 
 #[cfg(test)]
@@ -145,7 +46,7 @@ mod tests {
     use super::*;
     use crate::format::{
         frame,
-        record::{Put, Record, tests::put as sample},
+        record::{DETAILS_NAME, Put, Record, tests::put as sample},
     };
 
     fn payload_of(put: &Put) -> Vec<u8> {
@@ -162,6 +63,7 @@ mod tests {
             source: put.source,
             exec: put.exec,
             discovered_id: put.discovered_id,
+            day: put.day,
             outputs: put.outputs.len(),
             bytes: put.bytes(),
             is_sound: put.is_sound(),
@@ -170,7 +72,7 @@ mod tests {
 
     fn samples() -> Vec<Put> {
         let whole = sample(3);
-        let mut spilled = Put { details: None, ..sample(4) };
+        let mut spilled = Put { details: None.into(), ..sample(4) };
         let hidden = super::super::record::OutputRecord {
             name: DETAILS_NAME.to_vec(),
             len: u64::MAX,
@@ -180,8 +82,8 @@ mod tests {
         let mut packed = sample(8);
         packed.outputs[0].packed = Some(b"twelve bytes".to_vec());
         let long = Put { label: "l".repeat(300), ..sample(5) };
-        let bare = Put { outputs: Vec::new(), details: None, ..sample(6) };
-        let only_hidden = Put { outputs: vec![hidden], details: None, ..sample(7) };
+        let bare = Put { outputs: Vec::new(), details: None.into(), ..sample(6) };
+        let only_hidden = Put { outputs: vec![hidden], details: None.into(), ..sample(7) };
         vec![whole, spilled, packed, long, bare, only_hidden]
     }
 

@@ -40,16 +40,16 @@ pub struct ManifestDamage {
 pub enum ManifestFault {
     /// The first slot, or for a segment the last two, or its length: none of its entries is found.
     Unusable,
-    /// So many slots of 64 bytes hold no right frame: damage, or what a process left that was killed while it
-    /// wrote. What else there is, is found.
+    /// So many bytes hold no right frame: damage, or what a process left that was killed while it wrote. What else
+    /// there is, is found.
     Frames {
-        /// How many slots.
-        slots: u64,
+        /// How many bytes.
+        bytes: u64,
     },
+    /// Strings that entries of the segment share are damaged in one of their two copies: costs nothing yet.
+    Items,
     /// Entries of the segment may not be found.
     Index,
-    /// Costs nothing but time: the frames say the same.
-    Column,
     /// A log is missing: what it said is lost.
     Gap,
     /// The system refused to read it.
@@ -64,9 +64,9 @@ impl fmt::Display for ManifestDamage {
         write!(f, "{}: ", self.file.display())?;
         match &self.fault {
             ManifestFault::Unusable => f.write_str("cannot be used, its header or footer is damaged"),
-            ManifestFault::Frames { slots } => write!(f, "{} bytes are damaged", slots * SLOT_BYTES as u64),
+            ManifestFault::Frames { bytes } => write!(f, "{bytes} bytes are damaged"),
             ManifestFault::Index => f.write_str("its index is damaged"),
-            ManifestFault::Column => f.write_str("its retention column is damaged"),
+            ManifestFault::Items => f.write_str("one copy of its shared strings is damaged"),
             ManifestFault::Gap => f.write_str("is missing"),
             ManifestFault::Unreadable { error } => write!(f, "cannot be read: {error}"),
         }
@@ -134,7 +134,7 @@ impl Manifest {
         let (mut end, mut bad) = (0, 0);
         for (at, frame) in frame::Scan::new(&bytes[SLOT_BYTES..], header.seed) {
             checked.frames += 1;
-            bad += (at - end) / SLOT_BYTES;
+            bad += at - end;
             end = at + frame.bytes.len();
             if matches!(Record::of_frame(&frame), Ok(Record::Seal)) {
                 break;
@@ -142,14 +142,14 @@ impl Manifest {
         }
         // What no frame follows may be an append in progress.
         if bad > 0 {
-            checked.add(name, ManifestFault::Frames { slots: bad as u64 });
+            checked.add(name, ManifestFault::Frames { bytes: bad as u64 });
         }
         Ok(())
     }
 
     fn check_segment(&self, name: ManifestName, checked: &mut Checked) -> Result<(), Trouble> {
         match Segment::open(&self.dir, name, Access::Read)? {
-            segment::Opened::Segment(segment) => {
+            segment::Opened::Segment(mut segment) => {
                 let (frames, faults) = segment.faults();
                 checked.frames += frames;
                 faults.into_iter().for_each(|fault| checked.add(name, fault));

@@ -11,7 +11,11 @@
 
 use std::io;
 
-use super::{Manifest, Refused, State, View, segment, view};
+use super::{
+    Manifest, Out, Refused, View,
+    build::{Builder, Counted, Unbuildable},
+    view::{self, Live},
+};
 use crate::{
     error::Trouble,
     format::record::{Put, Record},
@@ -31,32 +35,34 @@ pub(crate) enum Compacted {
     Not,
 }
 
-/// Changes what a compaction writes: given the listing, the log that it made, and what a reader of all below that
-/// sees, with its entries.
+/// Gives what is to stand before all that a reader sees, as older entries: from the listing, the log that was made, and
+/// what a reader of all below that sees.
 pub(super) type Also<'a> =
-    &'a mut dyn FnMut(&Dir, &[ManifestName], u64, &View, &mut Vec<Arc<Put>>) -> Result<(), Trouble>;
+    &'a mut dyn FnMut(&Dir, &[ManifestName], u64, &mut View) -> Result<Vec<Arc<Put>>, Trouble>;
+
+/// So much of a segment is written at once.
+const WRITE_BYTES: usize = 1 << 20;
 
 impl Manifest {
-    /// Turns all that is closed now into one segment.
+    /// Turns all that is closed now into one segment. Other threads of this handle go on meanwhile.
     pub(crate) fn compact(&self) -> Result<Compacted, Refused> {
-        self.compact_with(&mut |_, _, _, _, _| Ok(()))
+        self.compact_with(&mut |_, _, _, _| Ok(Vec::new()))
     }
 
-    /// As [`compact`](Manifest::compact), of what `also` makes of it.
+    /// As [`compact`](Manifest::compact), with what `also` gives.
     pub(super) fn compact_with(&self, also: Also<'_>) -> Result<Compacted, Refused> {
-        let mut state = self.state();
-        self.refresh_state(&mut state)?;
-        if state.view.is_partly_unknown() || self.access == Access::Read {
+        self.refresh()?;
+        if self.is_partly_unknown() || self.access == Access::Read {
             return Ok(Compacted::Not);
         }
         // A description of its own: the lock ends when it is closed, whoever else holds the directory.
         let own = self.dir.reopen().map_err(Trouble::of("open", ".".as_ref()))?;
-        let early = planted::is(Bug::ListedBeforeLock).then(|| state.view.entries());
+        let early = planted::is(Bug::ListedBeforeLock).then(|| self.entries());
         if !own.try_lock(Lock::Exclusive).map_err(Trouble::of("lock", ".".as_ref()))? {
             return Ok(Compacted::Elsewhere);
         }
-        let done = self.compact_locked(&own, &mut state, early, also);
-        self.reload(&mut state)?;
+        let done = self.compact_locked(&own, early, also);
+        self.reload(&mut self.state())?;
         done
     }
 
@@ -64,7 +70,6 @@ impl Manifest {
     fn compact_locked(
         &self,
         own: &Dir,
-        state: &mut State,
         early: Option<Vec<Arc<Put>>>,
         also: Also<'_>,
     ) -> Result<Compacted, Refused> {
@@ -74,41 +79,42 @@ impl Manifest {
         };
         let next = highest + 1;
         self.make_log(next)?;
-        self.seal_below(next, state)?;
-        let Some((listed, mut inputs)) = inputs_below(own, next, self.access, &mut state.window)? else {
+        self.seal_below(next)?;
+        let Some((listed, mut inputs)) = inputs_below(own, next, self.access)? else {
             return Ok(Compacted::Not);
         };
-        let mut entries = inputs.entries();
-        also(own, &listed, next, &inputs, &mut entries)?;
+        let before = also(own, &listed, next, &mut inputs)?;
+        let (before, live) = early.map_or_else(|| (before, inputs.live()), |early| (early, Vec::new()));
         // Asked after the last frame was read.
         if inputs.is_partly_unknown() || inputs.current.is_some() {
             return Ok(Compacted::Not);
         }
         // Before the logs go, and saying for which of them it stands.
         if let Some(sum) = inputs.table.past.summed_up(next - 1) {
-            let _ = self.append_unread(&state.view, sum);
+            let _ = self.append_unread(&self.state().view, sum);
         }
-        let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer.first);
+        let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer().first);
         let name = ManifestName::Segment { first, last: next - 1 };
-        let puts = in_order_of_use(early.unwrap_or(entries));
-        let bytes = segment::build((first, next - 1), self.seed()?, &puts).map_err(|_| Refused::TooLong)?;
         if planted::is(Bug::InputsUnlinkedEarly) {
             unlink_inputs(own, &listed, name)?;
         }
-        if !self.publish(name, &bytes)? {
+        let mut puts = Puts::of(&mut inputs, before, live);
+        let published = self.publish(name, &mut |out| self.write_segment(out, name, &mut puts));
+        if !published? {
             return Ok(Compacted::Not);
         }
         own.sync()
             .map_err(Trouble::of("sync", ".".as_ref()))
-            .inspect_err(|_| self.leave_up_to(next, state))?;
+            .inspect_err(|_| self.leave_up_to(next, &mut self.state()))?;
         unlink_inputs(own, &listed, name)?;
         Ok(Compacted::Yes)
     }
 
     /// Seals every log below `limit`, each read back until its SEAL shows.
-    fn seal_below(&self, limit: u64, state: &mut State) -> Result<(), Refused> {
+    fn seal_below(&self, limit: u64) -> Result<(), Refused> {
+        let mut state = self.state();
         for _ in 0..super::APPENDS_MAX {
-            self.reload(state)?;
+            self.reload(&mut state)?;
             match &state.view.current {
                 Some(log) if log.number < limit => {
                     log.append(&Record::Seal)?;
@@ -118,19 +124,88 @@ impl Manifest {
         }
         Err(Refused::Busy)
     }
+
+    /// Every entry is decoded twice, to be counted and to be written, and no two are in memory at once.
+    fn write_segment(
+        &self,
+        out: &mut Out<'_>,
+        name: ManifestName,
+        puts: &mut Puts<'_>,
+    ) -> Result<(), Refused> {
+        let ManifestName::Segment { first, last } = name else {
+            return Ok(());
+        };
+        let mut counted = Counted::default();
+        puts.each(&mut |put| {
+            counted.add(put);
+            Ok(())
+        })?;
+        let mut builder = Builder::new((first, last), self.seed()?, counted)?;
+        puts.each(&mut |put| {
+            builder.add(put)?;
+            if builder.waiting() >= WRITE_BYTES {
+                out.write(&builder.take())?;
+            }
+            Ok(())
+        })?;
+        out.write(&builder.finish()?).map_err(Refused::from)
+    }
+}
+
+impl From<Unbuildable> for Refused {
+    fn from(_: Unbuildable) -> Self {
+        Refused::TooLong
+    }
+}
+
+/// What goes into a segment, in the order of last use, so that what is used together lies together.
+struct Puts<'v> {
+    inputs: &'v mut View,
+    /// With their places in the order of adding, numbered anew.
+    sorted: Vec<(Source, u64)>,
+}
+
+enum Source {
+    Live(Live),
+    Given(Arc<Put>),
+}
+
+impl Puts<'_> {
+    /// `before` comes before all that is live.
+    fn of(inputs: &mut View, before: Vec<Arc<Put>>, live: Vec<Live>) -> Puts<'_> {
+        let before = before.into_iter().map(|put| (put.day, Source::Given(put)));
+        let live = live.into_iter().map(|live| (live.day, Source::Live(live)));
+        let mut sorted: Vec<_> =
+            before.chain(live).zip(1u64..).map(|((day, source), order)| (day, (source, order))).collect();
+        sorted.sort_unstable_by_key(|(day, (_, order))| (*day, *order));
+        Puts { inputs, sorted: sorted.into_iter().map(|(_, sorted)| sorted).collect() }
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(&Put) -> Result<(), Refused>) -> Result<(), Refused> {
+        for (source, order) in &self.sorted {
+            let put = match source {
+                Source::Given(put) => Some(put.clone()),
+                // What is damaged is no entry, and goes.
+                Source::Live(live) => self.inputs.put_of(live),
+            };
+            if let Some(put) = put {
+                let mut put = Arc::unwrap_or_clone(put);
+                put.order = *order;
+                take(&put)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The listing that says what goes into the segment, and all of it read. The names must not have changed in
 /// between, and a gap in the numbers counts as damage only after several looks [m].
-fn inputs_below(
-    dir: &Dir,
-    limit: u64,
-    access: Access,
-    window: &mut Vec<u8>,
-) -> Result<Option<(Vec<ManifestName>, View)>, Refused> {
+fn inputs_below(dir: &Dir, limit: u64, access: Access) -> Result<Option<(Vec<ManifestName>, View)>, Refused> {
+    let mut window = Vec::new();
     let mut listed = view::names_in(dir)?;
     for look in 0..=view::LOOKS_AT_A_GAP {
-        let inputs = View::load_below(dir, &listed, limit, look == view::LOOKS_AT_A_GAP, access, window)?;
+        let inputs =
+            View::load_below(dir, &listed, limit, look == view::LOOKS_AT_A_GAP, access, &mut window)?;
         let now = view::names_in(dir)?;
         match inputs {
             Some(inputs) if now == listed => return Ok(Some((listed, inputs))),
@@ -138,15 +213,6 @@ fn inputs_below(
         }
     }
     Ok(None)
-}
-
-/// Frames stand in order of last use, so that what is used together lies together; places in the order of
-/// adding are numbered anew.
-fn in_order_of_use(entries: Vec<Arc<Put>>) -> Vec<Arc<Put>> {
-    let numbered = entries.into_iter().zip(1u64..);
-    let mut puts: Vec<_> = numbered.map(|(put, order)| Arc::new(Put { order, ..Put::clone(&put) })).collect();
-    puts.sort_by_key(|put| (put.day, put.order));
-    puts
 }
 
 fn unlink_inputs(dir: &Dir, listed: &[ManifestName], made: ManifestName) -> Result<(), Trouble> {

@@ -4,7 +4,7 @@
 //! A segment of a layer has no log behind it. Its seed is a hash of all that it holds and so is no secret; but nobody
 //! can choose a name that would pass for a frame under a seed that depends on that very name.
 
-use super::{Manifest, segment};
+use super::{Manifest, build};
 use crate::{
     digest::Hasher,
     error::Trouble,
@@ -32,7 +32,7 @@ pub(crate) fn layer_of(puts: &[Arc<Put>]) -> Result<(ManifestName, Vec<u8>), Tro
         puts.push(Arc::new(Put { put_id: first_of(&id.finish()), order, ..put }));
     }
     let (first, last) = (1, 1);
-    let bytes = segment::build((first, last), first_of(&all.finish()), &puts).map_err(|_| too_long())?;
+    let bytes = build::build((first, last), first_of(&all.finish()), &puts).map_err(|_| too_long())?;
     Ok((ManifestName::Segment { first, last }, bytes))
 }
 

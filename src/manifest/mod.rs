@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! v1/log.<n>        log.rs       frames, appended, read back
-//! v1/seg.<a>-<b>    segment.rs   frames, hash index, retention column
+//! v1/seg.<a>-<b>    segment.rs   frames, hash index; written by build.rs
 //!                   table.rs     what the logs say, in memory; past.rs what they count and remember
 //!                   ask.rs       what is asked beside entries
 //!                   size.rs      how much there is, without a look at each entry
@@ -17,6 +17,7 @@
 //! ```
 
 mod ask;
+mod build;
 mod check;
 mod compact;
 mod layer;
@@ -28,7 +29,7 @@ mod size;
 mod table;
 mod view;
 
-use std::io;
+use std::{io, path::Path};
 
 pub use self::check::{ManifestDamage, ManifestFault};
 pub(crate) use self::{
@@ -45,7 +46,7 @@ use crate::{
         frame::HEADER_SEED,
         record::{FileKind, Header, Put, Record},
     },
-    fs::{self, Access, Dir, Fs, Lock},
+    fs::{self, Access, Dir, File, Fs, Lock},
     layout::{self, ManifestName},
     planted::{self, Bug},
     sync::{
@@ -227,6 +228,12 @@ impl Manifest {
         found
     }
 
+    /// The newest entry under this source digest that was made by this executable, or if `others_count` by any,
+    /// as last read. No system call, and no allocation when it was looked up before.
+    pub(crate) fn newest(&self, source: &[u8; 32], exec: &[u8; 32], others_count: bool) -> Option<Arc<Put>> {
+        self.state().view.newest(source, exec, others_count)
+    }
+
     /// All entries as last read, in the order of adding.
     pub(crate) fn entries(&self) -> Vec<Arc<Put>> {
         let mut all = self.state().view.entries();
@@ -384,7 +391,7 @@ impl Manifest {
     /// whatever stood before its SEAL.
     fn judge_unlinked(&self, state: &mut State, number: u64) -> Result<(), Refused> {
         self.reload(state)?;
-        let compacted = state.view.segment.as_ref().is_some_and(|segment| segment.footer.last >= number);
+        let compacted = state.view.segment.as_ref().is_some_and(|segment| segment.footer().last >= number);
         compacted.then_some(()).ok_or(Refused::Deleted)
     }
 
@@ -414,7 +421,7 @@ impl Manifest {
     fn make_log(&self, number: u64) -> Result<(), Trouble> {
         let header = Header { file: FileKind::Log, seed: self.seed()?, compat: 0, ro_compat: 0, incompat: 0 };
         let frame = Record::Header(header).to_frame(HEADER_SEED).unwrap_or_default();
-        self.publish(ManifestName::Log(number), &frame).map(|_| ())
+        self.publish(ManifestName::Log(number), &mut |out| out.write(&frame)).map(|_| ())
     }
 
     fn seed(&self) -> Result<u64, Trouble> {
@@ -423,13 +430,17 @@ impl Manifest {
     }
 
     /// Writes a file of the manifest in staging and renames it; `false` if its name is taken.
-    fn publish(&self, name: ManifestName, bytes: &[u8]) -> Result<bool, Trouble> {
+    fn publish<E: From<Trouble>>(
+        &self,
+        name: ManifestName,
+        write: &mut dyn FnMut(&mut Out<'_>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let token = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let staged = layout::staged(token);
         let create = || self.dir.create(&staged, 0o600);
         let file = self.dir.with_parent(layout::STAGING.as_ref(), create);
         let file = file.map_err(Trouble::of("make", &staged))?;
-        let published = self.write_and_rename(&file, &staged, name, bytes);
+        let published = self.write_and_rename(&file, &staged, name, write);
         if !matches!(published, Ok(true)) {
             // Litter at worst: the next sweep takes it, for its lock goes with this process.
             let _ = self.dir.unlink(&staged);
@@ -437,31 +448,43 @@ impl Manifest {
         published
     }
 
-    fn write_and_rename(
+    fn write_and_rename<E: From<Trouble>>(
         &self,
-        file: &crate::fs::File,
-        staged: &std::path::Path,
+        file: &File,
+        staged: &Path,
         name: ManifestName,
-        bytes: &[u8],
-    ) -> Result<bool, Trouble> {
+        write: &mut dyn FnMut(&mut Out<'_>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         file.try_lock(Lock::Shared).map_err(Trouble::of("lock", staged))?;
         // Whatever the umask left of it: others of this user must be able to open it.
         file.set_mode(0o600).map_err(Trouble::of("set the mode of", staged))?;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = file.write(rest).map_err(Trouble::of("write", staged))?;
-            if written == 0 {
-                return Err(Trouble::of("write", staged)(io::ErrorKind::WriteZero.into()));
-            }
-            rest = &rest[written..];
-        }
+        write(&mut Out { file, staged })?;
         if matches!(name, ManifestName::Segment { .. }) || self.durability == Durability::Sync {
             file.sync().map_err(Trouble::of("sync", staged))?;
         }
         match self.dir.rename(staged, &name.path()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(Trouble::of("publish", &name.path())(error)),
+            Err(error) => Err(Trouble::of("publish", &name.path())(error).into()),
         }
+    }
+}
+
+/// A staged file of the manifest that is being written.
+struct Out<'a> {
+    file: &'a File,
+    staged: &'a Path,
+}
+
+impl Out<'_> {
+    fn write(&mut self, mut rest: &[u8]) -> Result<(), Trouble> {
+        while !rest.is_empty() {
+            let written = self.file.write(rest).map_err(Trouble::of("write", self.staged))?;
+            if written == 0 {
+                return Err(Trouble::of("write", self.staged)(io::ErrorKind::WriteZero.into()));
+            }
+            rest = &rest[written..];
+        }
+        Ok(())
     }
 }

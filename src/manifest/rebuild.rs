@@ -6,13 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Compacted, Manifest, Refused, View, check, log};
+use super::{Compacted, Manifest, Refused, View, check, log, segment};
 use crate::{
     error::Trouble,
     format::{
         frame::{self, SLOT_BYTES},
+        put,
         record::{Dropped, FileKind, Put, PutId, Record},
         salvage,
+        wire::{self, Strings},
     },
     fs::{self, Access, Dir, Kind, Pattern},
     layout::ManifestName,
@@ -30,43 +32,41 @@ impl Manifest {
     /// Writes all that can be read as one new segment; `None` if there is nothing, or somebody else compacts.
     pub(crate) fn rebuild(&self) -> Result<Option<Rebuilt>, Refused> {
         let mut rebuilt = Rebuilt::default();
-        let done = self.compact_with(&mut |dir, listed, limit, inputs, entries| {
-            let salvaged = salvage_into(dir, listed, limit, inputs, entries)?;
-            rebuilt = Rebuilt { entries: entries.len() as u64, salvaged };
-            Ok(())
+        let done = self.compact_with(&mut |dir, listed, limit, inputs| {
+            let seen = inputs.entries();
+            let salvaged = salvaged(dir, listed, limit, inputs, &seen)?;
+            rebuilt =
+                Rebuilt { entries: (seen.len() + salvaged.len()) as u64, salvaged: salvaged.len() as u64 };
+            Ok(salvaged)
         })?;
         Ok((done == Compacted::Yes).then_some(rebuilt))
     }
 }
 
-/// Puts what no reader sees before what readers do: it counts as older. How much that is.
-fn salvage_into(
+/// What no reader sees, to come before what readers do (`seen`): it counts as older.
+fn salvaged(
     dir: &Dir,
     listed: &[ManifestName],
     limit: u64,
-    inputs: &View,
-    entries: &mut Vec<Arc<Put>>,
-) -> Result<u64, Trouble> {
+    inputs: &mut View,
+    seen: &[Arc<Put>],
+) -> Result<Vec<Arc<Put>>, Trouble> {
     let mut found = Found::default();
     for name in hidden(listed, limit, inputs) {
         found.take(dir, name)?;
     }
-    let identities: HashSet<_> = entries.iter().map(|put| put.identity()).collect();
+    let identities: HashSet<_> = seen.iter().map(|put| put.identity()).collect();
     let fresh = |put: &Arc<Put>| !identities.contains(&put.identity());
     // As if the file were the body that the logs are read over: what they dropped or replaced stays so.
-    let salvaged = found.into_puts().filter_map(|put| inputs.table.over_segment(put));
-    let mut all: Vec<_> = salvaged.filter(fresh).collect();
-    let count = all.len() as u64;
-    all.append(entries);
-    *entries = all;
-    Ok(count)
+    let salvaged = found.into_puts().filter_map(|put| inputs.table.over_segment(&put));
+    Ok(salvaged.filter(fresh).collect())
 }
 
 /// The files below `limit` that no reader takes in and that hold what nothing else does, in the order of what they
 /// say: a damaged segment that is the newest, the logs that it was made of, and logs whose header is damaged. An older
 /// segment is none: what was dropped since may not be known any more.
 fn hidden(listed: &[ManifestName], limit: u64, inputs: &View) -> Vec<ManifestName> {
-    let base = inputs.segment.as_ref().map(|segment| segment.footer.last);
+    let base = inputs.segment.as_ref().map(|segment| segment.footer().last);
     let is_segment = |name: &&ManifestName| matches!(name, ManifestName::Segment { .. });
     let below = || listed.iter().filter(|name| name.last() < limit);
     let newest = below().filter(is_segment).map(|name| name.last()).max().unwrap_or(0);
@@ -91,6 +91,15 @@ struct Found {
     puts: HashMap<Identity, (usize, Put)>,
     identities: HashMap<PutId, Identity>,
     gone: HashSet<PutId>,
+}
+
+/// The items of a segment that has no footer.
+struct Items<'a>(HashMap<u64, &'a [u8]>);
+
+impl wire::Items for Items<'_> {
+    fn item(&self, number: u64) -> Option<&[u8]> {
+        self.0.get(&number).copied()
+    }
 }
 
 /// See [`Put::identity`].
@@ -127,12 +136,28 @@ impl Found {
             log::HeaderRead::Right(header) => header.seed,
             _ => salvage::seed_of(slot),
         };
+        if kind == FileKind::Segment {
+            return self.take_entries(frames, seed);
+        }
         for (_, frame) in frame::Scan::new(frames, seed) {
             match Record::of_frame(&frame) {
                 Ok(Record::Put(put)) if put.is_sound() => self.put(*put),
                 Ok(Record::Drop(Dropped { put_id, .. })) => self.drop(put_id),
                 Ok(Record::Seal) => break,
                 _ => {}
+            }
+        }
+    }
+
+    /// An entry has its strings from the items wherever they are: each says its number.
+    fn take_entries(&mut self, frames: &[u8], seed: u64) {
+        let scan = || frame::Scan::of_segment(frames, seed).map(|(_, frame)| frame);
+        let items = Items(scan().filter_map(|frame| segment::item_of(&frame)).collect());
+        for frame in scan() {
+            let payload = segment::entry_of(&frame).ok().flatten();
+            let put = payload.and_then(|payload| put::decode(payload, Strings::Of(&items)));
+            if let Some(put) = put.filter(Put::is_sound) {
+                self.put(put);
             }
         }
     }

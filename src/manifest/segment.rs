@@ -1,41 +1,51 @@
 //! A segment: the immutable, indexed, mapped body of the manifest.
 //!
 //! ```text
-//! slot 0          HEADER
-//! slot 1 ..       one PUT per entry, in order of last use, then of adding
-//! index_at        hash index: 8-byte slots {tag: u32, frame: u32}, a power of two of them, at most 0.7 full
-//! column_at       retention column: 48 bytes per entry, in the order of the frames
-//! len - 128       FOOTER, two slots
+//! 0               HEADER
+//! 64 ..           one ENTRY per entry, in order of last use, then of adding
+//! items_at        ITEMs: strings of several entries, each once; all of them again behind the last one
+//! index_at        hash index: 8-byte slots {tag: u32, frame: u32}, at most 0.7 full
+//! len - 128       FOOTER, two slots of 64 bytes
 //! ```
 //!
+//! Entries and items start at multiples of 8: they are never torn, and 64 would waste 32 bytes of each.
+//!
 //! Opening checks header and footer and costs the same at any size. A frame is checked when it is first used.
-//! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5).
+//! A wrong index slot leads to a frame of another key, which is passed over, or to no frame: a miss (I5). A bad frame
+//! hides only itself (I6): that is why each item stands twice.
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
 mod check;
 
 use std::collections::HashMap;
 
-use super::log::{HeaderRead, header_of, is_closed};
+use super::{
+    log::{HeaderRead, header_of, is_closed},
+    table::Uniform,
+};
 use crate::{
     error::Trouble,
     format::{
-        frame::{self, HEADER_SEED, Kind as FrameKind, SLOT_BYTES, TooLong},
-        record::{FileKind, Footer, Header, Put, PutId, Record},
+        frame::{self, Frame, Kind as FrameKind, SEGMENT_SLOT_BYTES, SLOT_BYTES},
+        put::{self, Head},
+        record::{Details, FileKind, Footer, Lender, Put, PutId, Record, Recorded},
+        wire::{Items, Strings},
     },
     fs::{self, Access, Dir, Kind, Map, Pattern},
     layout::ManifestName,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 /// What a FOOTER frame fills.
-const FOOTER_BYTES: usize = 2 * SLOT_BYTES;
-const INDEX_SLOT_BYTES: usize = 8;
-/// What the column holds per entry.
-pub(super) const COLUMN_BYTES: usize = 48;
+pub(super) const FOOTER_BYTES: usize = 2 * SLOT_BYTES;
+pub(super) const INDEX_SLOT_BYTES: usize = 8;
+/// Of a segment of more entries than this a listing keeps none in memory.
+const LISTED_MAX: u64 = 16 * 1024;
+/// Items among the first so many slots (the most used ones, for they are met first) are checked only once.
+const SEEN_SLOTS: usize = 64 * 64;
 
 /// What opening a segment found.
 pub(super) enum Opened {
@@ -49,26 +59,134 @@ pub(super) enum Opened {
 /// An open segment.
 #[derive(Debug)]
 pub(super) struct Segment {
-    map: Map,
-    seed: u64,
-    pub(super) footer: Footer,
+    body: Arc<Body>,
     /// Written by a later version with parts this one does not know, as the header or a frame has shown.
-    unknown: AtomicBool,
-    /// Frames that were checked, by slot number.
-    checked: Mutex<HashMap<u32, Option<Arc<Put>>>>,
+    unknown: bool,
+    /// Entries that were looked up, newest first.
+    known: HashMap<[u8; 32], Known, Uniform>,
+    /// Where each right frame of an entry starts, found when all are first asked for.
+    places: Option<Vec<u32>>,
+    /// Entries that were listed, by their slots.
+    listed: HashMap<u32, Option<Arc<Put>>>,
 }
 
-/// One row of the retention column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) put_id: u64,
-    pub(super) paths: u64,
-    pub(super) names: u64,
-    pub(super) order: u64,
-    pub(super) bytes: u64,
-    pub(super) day: u32,
-    /// Slot number of the entry's frame.
-    pub(super) frame: u32,
+/// The entries of one source digest: hardly ever more than one.
+#[derive(Debug)]
+enum Known {
+    One(Arc<Put>),
+    Many(Vec<Arc<Put>>),
+}
+
+impl Known {
+    fn as_slice(&self) -> &[Arc<Put>] {
+        match self {
+            Known::One(put) => std::slice::from_ref(put),
+            Known::Many(puts) => puts,
+        }
+    }
+}
+
+/// The bytes of a segment, which its entries may outlive.
+#[derive(Debug)]
+struct Body {
+    map: Map,
+    seed: u64,
+    footer: Footer,
+    /// Which of the first items have been checked, a bit for each slot.
+    seen: [AtomicU64; SEEN_SLOTS / 64],
+}
+
+impl Body {
+    fn entry_frames(&self) -> &[u8] {
+        &self.map[..self.footer.items_at as usize]
+    }
+
+    fn index_at(&self) -> usize {
+        (self.footer.items_at + 2 * self.footer.items_len) as usize
+    }
+
+    fn index(&self) -> &[u8] {
+        &self.map[self.index_at()..][..self.footer.index_slots as usize * INDEX_SLOT_BYTES]
+    }
+
+    fn index_slot(&self, number: u64) -> (u32, u32) {
+        let at = self.index_at() + number as usize * INDEX_SLOT_BYTES;
+        (u32_at(&self.map, at), u32_at(&self.map, at + 4))
+    }
+
+    /// The right frame that starts at this slot before `items_at`.
+    fn frame_at(&self, slot: u32) -> Option<Frame<'_>> {
+        let start = slot as usize * SEGMENT_SLOT_BYTES;
+        let bytes = self.entry_frames().get(start..)?;
+        (start >= SLOT_BYTES).then(|| frame::decode_in(bytes, self.seed, SEGMENT_SLOT_BYTES)).flatten()
+    }
+
+    fn items(&self, copy: usize) -> &[u8] {
+        let len = self.footer.items_len as usize;
+        &self.map[self.footer.items_at as usize + copy * len..][..len]
+    }
+
+    /// The payload of the entry at this slot; an error: a later version wrote it.
+    fn entry_at(&self, slot: u32) -> Result<Option<&[u8]>, ByLaterVersion> {
+        self.frame_at(slot).map_or(Ok(None), |frame| entry_of(&frame))
+    }
+
+    fn details(&self, slot: u32) -> Option<Details> {
+        let payload = self.entry_at(slot).ok()??;
+        let (put, rest, _) = put::decode_head(payload, Strings::Of(self))?;
+        put::decode_details(rest, Some(&put.label), Strings::Of(self))
+    }
+}
+
+impl Items for Body {
+    fn item(&self, number: u64) -> Option<&[u8]> {
+        let slot = usize::try_from(number).ok()?;
+        let start = slot.checked_mul(SEGMENT_SLOT_BYTES)?;
+        let (word, bit) = (self.seen.get(slot / 64), 1u64 << (slot % 64));
+        let first = self.items(0).get(start..)?;
+        if word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0) {
+            return frame::checked_payload(first).and_then(put::decode_item).map(|(_, string)| string);
+        }
+        for copy in [first, self.items(1).get(start..)?] {
+            let frame = frame::decode_in(copy, self.seed, SEGMENT_SLOT_BYTES);
+            if let Some((is, string)) = frame.as_ref().and_then(item_of)
+                && is == number
+            {
+                if let Some(word) = word.filter(|_| std::ptr::eq(copy, first)) {
+                    word.fetch_or(bit, Ordering::Relaxed);
+                }
+                return Some(string);
+            }
+        }
+        None
+    }
+}
+
+impl Lender for Body {
+    fn details_at(&self, place: u64) -> Option<Details> {
+        self.details(u32::try_from(place).ok()?)
+    }
+}
+
+/// Number and string, if the frame is an ITEM.
+pub(super) fn item_of<'a>(frame: &Frame<'a>) -> Option<(u64, &'a [u8])> {
+    let is_item = (frame.kind, frame.flags) == (FrameKind::Item as u8, 0);
+    is_item.then(|| put::decode_item(frame.payload)).flatten()
+}
+
+/// A frame's checksum is right and a later version wrote it.
+pub(super) struct ByLaterVersion;
+
+/// The payload, if the frame is an ENTRY.
+pub(super) fn entry_of<'a>(frame: &Frame<'a>) -> Result<Option<&'a [u8]>, ByLaterVersion> {
+    match (FrameKind::of(frame.kind), frame.flags) {
+        (Some(FrameKind::Entry), 0) if put::skim(frame.payload, Strings::Skipped).is_ok() => {
+            Ok(Some(frame.payload))
+        }
+        // A PUT, TOUCH or the like has its place elsewhere.
+        (Some(kind), 0) if kind != FrameKind::Entry => Ok(None),
+        _ => Err(ByLaterVersion),
+    }
 }
 
 impl Segment {
@@ -96,123 +214,144 @@ impl Segment {
         let Some(footer) = footer_of(&map, header.seed, name) else {
             return Ok(Opened::Damaged);
         };
-        let unknown = AtomicBool::new(header.ro_compat != 0);
-        Ok(Opened::Segment(Segment { map, seed: header.seed, footer, unknown, checked: Mutex::default() }))
+        Ok(Opened::Segment(Segment {
+            body: Arc::new(Body {
+                map,
+                seed: header.seed,
+                footer,
+                seen: std::array::from_fn(|_| AtomicU64::new(0)),
+            }),
+            unknown: header.ro_compat != 0,
+            known: HashMap::default(),
+            places: None,
+            listed: HashMap::new(),
+        }))
+    }
+
+    pub(super) fn footer(&self) -> &Footer {
+        &self.body.footer
     }
 
     /// Whether a later version wrote parts of what was read of it.
     pub(super) fn is_partly_unknown(&self) -> bool {
-        self.unknown.load(Ordering::Relaxed)
+        self.unknown
     }
 
-    /// All entries under this source digest, in no order.
-    pub(super) fn probe(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
-        let mask = self.footer.index_slots - 1;
-        let (start, tag) = place_of(source);
-        let mut found = Vec::new();
-        for step in 0..self.footer.index_slots {
-            let slot = self.index_slot(start.wrapping_add(step) & mask);
+    /// All entries under this source digest, newest first.
+    pub(super) fn probe(&mut self, source: &[u8; 32]) -> &[Arc<Put>] {
+        if !self.known.contains_key(source)
+            && let Some(known) = self.look_up(source)
+        {
+            self.known.insert(*source, known);
+        }
+        self.known.get(source).map(Known::as_slice).unwrap_or_default()
+    }
+
+    fn look_up(&mut self, source: &[u8; 32]) -> Option<Known> {
+        let (slots, body) = (self.body.footer.index_slots, self.body.clone());
+        let (start, tag) = place_of(source, slots);
+        let mut found = None;
+        for number in (start..slots).chain(0..start) {
+            let slot = body.index_slot(number);
             if slot.1 == 0 {
                 break;
             }
-            if slot.0 == tag {
-                found.extend(self.put_at(slot.1).filter(|put| put.source == *source));
+            if slot.0 == tag
+                && let Some(put) = self.put_at(slot.1).filter(|put| put.source == *source)
+            {
+                found = Some(match found {
+                    None => Known::One(Arc::new(put)),
+                    Some(Known::One(first)) => Known::Many(vec![first, Arc::new(put)]),
+                    Some(Known::Many(mut puts)) => {
+                        puts.push(Arc::new(put));
+                        Known::Many(puts)
+                    }
+                });
             }
+        }
+        if let Some(Known::Many(puts)) = &mut found {
+            puts.sort_by_key(|put| std::cmp::Reverse(put.order));
         }
         found
     }
 
     /// The entry with this put id under a source digest of which only the start is known: what the index needs.
-    pub(super) fn probe_id(&self, start: &[u8; 16], put_id: PutId) -> Option<Arc<Put>> {
+    pub(super) fn probe_id(&mut self, start: &[u8; 16], put_id: PutId) -> Option<Put> {
         let mut source = [0; 32];
         source[..16].copy_from_slice(start);
-        let mask = self.footer.index_slots - 1;
-        let (first, tag) = place_of(&source);
-        let slots = (0..self.footer.index_slots).map(|step| self.index_slot(first.wrapping_add(step) & mask));
-        let tagged = slots.take_while(|slot| slot.1 != 0).filter(|slot| slot.0 == tag);
-        tagged.filter_map(|slot| self.put_at(slot.1)).find(|put| put.put_id == put_id)
+        let (slots, body) = (self.body.footer.index_slots, self.body.clone());
+        let (start, tag) = place_of(&source, slots);
+        let slots = (start..slots).chain(0..start).map(|number| body.index_slot(number));
+        let mut tagged = slots.take_while(|slot| slot.1 != 0).filter(|slot| slot.0 == tag);
+        tagged.find_map(|slot| self.put_at(slot.1).filter(|put| put.put_id == put_id))
     }
 
-    /// The entry whose frame starts at this slot, checked once.
-    pub(super) fn put_at(&self, slot: u32) -> Option<Arc<Put>> {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.entry(slot).or_insert_with(|| self.check(slot)).clone()
+    /// The entry whose frame starts at this slot.
+    pub(super) fn put_at(&mut self, slot: u32) -> Option<Put> {
+        let body = &self.body;
+        let Ok(payload) = body.entry_at(slot) else {
+            self.unknown = true;
+            return None;
+        };
+        let (mut put, _, has_details) = put::decode_head(payload?, Strings::Of(&**body))?;
+        if has_details {
+            put.details = Recorded::lent(body.clone(), u64::from(slot));
+        }
+        put.is_sound().then_some(put)
     }
 
-    fn check(&self, slot: u32) -> Option<Arc<Put>> {
-        let start = slot as usize * SLOT_BYTES;
-        let frames = &self.map[..self.footer.index_at as usize];
-        let frame = frame::decode(frames.get(start..)?, self.seed)?;
-        match Record::of_frame(&frame) {
-            Ok(Record::Put(put)) if put.is_sound() => Some(Arc::from(put)),
-            Ok(_) => None,
-            Err(_) => {
-                self.unknown.store(true, Ordering::Relaxed);
-                None
+    /// Calls `each` with every entry, in the order of the frames. Unless there are very many they are kept in memory.
+    pub(super) fn each(&mut self, each: &mut dyn FnMut(&Arc<Put>)) {
+        let is_kept = self.body.footer.entries <= LISTED_MAX;
+        for at in 0..self.places().len() {
+            let Some(slot) = self.places.as_ref().and_then(|places| places.get(at)).copied() else { break };
+            if !is_kept {
+                if let Some(put) = self.put_at(slot) {
+                    each(&Arc::new(put));
+                }
+                continue;
+            }
+            if !self.listed.contains_key(&slot) {
+                let put = self.put_at(slot).map(Arc::new);
+                self.listed.insert(slot, put);
+            }
+            if let Some(Some(put)) = self.listed.get(&slot) {
+                each(put);
             }
         }
     }
 
-    fn index_slot(&self, number: u64) -> (u32, u32) {
-        let at = self.footer.index_at as usize + number as usize * INDEX_SLOT_BYTES;
-        (u32_at(&self.map, at), u32_at(&self.map, at + 4))
-    }
-
-    /// The retention column; where it is damaged, what the frames say: a store that forgot these entries would
-    /// lose them at the next compaction, and take their objects for nobody's.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let column = &self.map[self.footer.column_at as usize..][..self.column_len()];
-        if frame::sum(column, self.seed) == self.footer.column_sum {
-            return column.chunks_exact(COLUMN_BYTES).map(Row::of_bytes).collect();
-        }
-        let frames = &self.map[SLOT_BYTES..self.footer.index_at as usize];
-        let slots = frame::Scan::new(frames, self.seed).map(|(at, _)| 1 + at / SLOT_BYTES);
-        slots
-            .filter_map(|slot| u32::try_from(slot).ok())
-            .filter_map(|slot| self.put_at(slot).map(|put| Row::of_put(&put, slot)))
-            .collect()
-    }
-
-    fn column_len(&self) -> usize {
-        self.footer.entries as usize * COLUMN_BYTES
-    }
-}
-
-impl Row {
-    /// `frame`: the slot in which the entry's frame starts.
-    fn of_put(put: &Put, frame: u32) -> Row {
-        Row {
-            put_id: put.put_id,
-            paths: put.paths,
-            names: put.names,
-            order: put.order,
-            bytes: put.bytes(),
-            day: put.day,
-            frame,
+    /// Calls `each` with the slot and head of every entry, in the order of the frames.
+    pub(super) fn heads(&mut self, each: &mut dyn FnMut(u32, &Head<'_>)) {
+        let body = self.body.clone();
+        for slot in self.places() {
+            let payload = body.frame_at(*slot).map(|frame| frame.payload);
+            let head = payload.and_then(|payload| put::head_of(payload, &*body));
+            if let Some(head) = head.filter(|head| head.is_sound) {
+                each(*slot, &head);
+            }
         }
     }
 
-    fn of_bytes(bytes: &[u8]) -> Row {
-        Row {
-            put_id: u64_at(bytes, 0),
-            paths: u64_at(bytes, 8),
-            names: u64_at(bytes, 16),
-            order: u64_at(bytes, 24),
-            bytes: u64_at(bytes, 32),
-            day: u32_at(bytes, 40),
-            frame: u32_at(bytes, 44),
+    fn places(&mut self) -> &[u32] {
+        if self.places.is_none() {
+            self.places = Some(self.find_places());
         }
+        self.places.as_deref().unwrap_or_default()
     }
 
-    fn to_bytes(self) -> [u8; COLUMN_BYTES] {
-        let mut bytes = [0; COLUMN_BYTES];
-        let fields = [self.put_id, self.paths, self.names, self.order, self.bytes];
-        for (chunk, field) in bytes.chunks_exact_mut(8).zip(fields) {
-            chunk.copy_from_slice(&field.to_le_bytes());
+    /// Where the right frames of entries start.
+    fn find_places(&mut self) -> Vec<u32> {
+        let body = self.body.clone();
+        let mut places = Vec::with_capacity(body.footer.entries.min(LISTED_MAX) as usize);
+        for (at, frame) in frame::Scan::of_segment(&body.entry_frames()[SLOT_BYTES..], body.seed) {
+            match entry_of(&frame) {
+                Ok(Some(_)) => places.extend(u32::try_from((SLOT_BYTES + at) / SEGMENT_SLOT_BYTES)),
+                Ok(None) => {}
+                Err(ByLaterVersion) => self.unknown = true,
+            }
         }
-        bytes[40..44].copy_from_slice(&self.day.to_le_bytes());
-        bytes[44..].copy_from_slice(&self.frame.to_le_bytes());
-        bytes
+        places
     }
 }
 
@@ -220,13 +359,12 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
-}
-
-/// Where a key's index slot is looked for first, and its tag. The digest is already uniform.
-fn place_of(source: &[u8; 32]) -> (u64, u32) {
-    (u64_at(source, 0), u32_at(source, 8))
+/// Where a key's index slot is looked for first among so many, and its tag. The digest is already uniform.
+pub(super) fn place_of(source: &[u8; 32], slots: u64) -> (u64, u32) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *source;
+    let start = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let scaled = (u128::from(start) * u128::from(slots)) >> 64;
+    (scaled as u64, u32::from_le_bytes([i, j, k, l]))
 }
 
 /// The footer, if it fits the file's name and length and all offsets lie where they must.
@@ -236,79 +374,15 @@ fn footer_of(map: &[u8], seed: u64, name: ManifestName) -> Option<Footer> {
     let Ok(Record::Footer(footer)) = Record::of_frame(&frame) else {
         return None;
     };
+    let items = footer.items_len.checked_mul(2)?;
     let index = footer.index_slots.checked_mul(INDEX_SLOT_BYTES as u64)?;
-    let column = footer.entries.checked_mul(COLUMN_BYTES as u64)?;
-    let end = footer.column_at.checked_add(column)?.checked_next_multiple_of(SLOT_BYTES as u64)?;
+    let end = footer.items_at.checked_add(items)?.checked_add(index)?;
+    let slot = SEGMENT_SLOT_BYTES as u64;
     let right = ManifestName::Segment { first: footer.first, last: footer.last } == name
-        && footer.index_slots.is_power_of_two()
         && footer.entries < footer.index_slots
-        && footer.index_at >= SLOT_BYTES as u64
-        && footer.index_at.checked_add(index)? == footer.column_at
-        && end == at as u64;
+        && footer.items_at >= SLOT_BYTES as u64
+        && footer.items_at.is_multiple_of(slot)
+        && footer.items_len.is_multiple_of(slot)
+        && end.checked_next_multiple_of(SLOT_BYTES as u64)? == at as u64;
     right.then_some(footer)
-}
-
-/// Why a segment cannot be built.
-#[derive(Debug)]
-pub(super) enum Unbuildable {
-    /// A record does not fit a frame: it came from one, so this is not expected.
-    TooLong,
-    /// More than 2^32 slots (256 GiB of frames).
-    TooMany,
-}
-
-impl From<TooLong> for Unbuildable {
-    fn from(_: TooLong) -> Self {
-        Unbuildable::TooLong
-    }
-}
-
-/// The bytes of a segment with these entries, which stand in order of last use.
-pub(super) fn build(name: (u64, u64), seed: u64, puts: &[Arc<Put>]) -> Result<Vec<u8>, Unbuildable> {
-    let header = Header { file: FileKind::Segment, seed, compat: 0, ro_compat: 0, incompat: 0 };
-    let mut bytes = Record::Header(header).to_frame(HEADER_SEED)?;
-    let mut rows = Vec::with_capacity(puts.len());
-    for put in puts {
-        let frame = u32::try_from(bytes.len() / SLOT_BYTES).map_err(|_| Unbuildable::TooMany)?;
-        rows.push(Row::of_put(put, frame));
-        bytes.extend(Record::Put(Box::new(Put::clone(put))).to_frame(seed)?);
-    }
-    let index_at = bytes.len();
-    let index = index_of(puts, &rows);
-    bytes.extend(&index);
-    let column_at = bytes.len();
-    bytes.extend(rows.iter().flat_map(|row| row.to_bytes()));
-    let footer = Footer {
-        first: name.0,
-        last: name.1,
-        entries: puts.len() as u64,
-        index_at: index_at as u64,
-        index_slots: (index.len() / INDEX_SLOT_BYTES) as u64,
-        column_at: column_at as u64,
-        index_sum: frame::sum(&index, seed),
-        column_sum: frame::sum(&bytes[column_at..], seed),
-        bytes: rows.iter().fold(0, |sum, row| row.bytes.saturating_add(sum)),
-    };
-    bytes.resize(bytes.len().next_multiple_of(SLOT_BYTES), 0);
-    let footer = Record::Footer(footer).to_frame(seed)?;
-    debug_assert_eq!((footer.len(), footer[4]), (FOOTER_BYTES, FrameKind::Footer as u8));
-    bytes.extend(footer);
-    Ok(bytes)
-}
-
-/// Open addressing with linear probing; at most 0.7 full, so that a miss ends after a few slots.
-fn index_of(puts: &[Arc<Put>], rows: &[Row]) -> Vec<u8> {
-    let slots = (puts.len() * 10 / 7 + 1).next_power_of_two().max(8);
-    let mut index = vec![0; slots * INDEX_SLOT_BYTES];
-    for (put, row) in puts.iter().zip(rows) {
-        let (start, tag) = place_of(&put.source);
-        let mut slot = start as usize & (slots - 1);
-        while u32_at(&index, slot * INDEX_SLOT_BYTES + 4) != 0 {
-            slot = (slot + 1) & (slots - 1);
-        }
-        let at = slot * INDEX_SLOT_BYTES;
-        index[at..at + 4].copy_from_slice(&tag.to_le_bytes());
-        index[at + 4..at + 8].copy_from_slice(&row.frame.to_le_bytes());
-    }
-    index
 }

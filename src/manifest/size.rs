@@ -6,7 +6,10 @@
 use std::collections::HashSet;
 
 use super::{segment::Segment, table::Table, table::Uniform};
-use crate::format::record::{KeyStart, PutId};
+use crate::{
+    format::record::{KeyStart, PutId},
+    sync::Arc,
+};
 
 /// What a record of a log may have done to the segment's entries.
 #[derive(Debug)]
@@ -34,25 +37,27 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn size(&mut self, segment: Option<&Segment>, table: &mut Table) -> Size {
+    pub(super) fn size(&mut self, segment: Option<&mut Segment>, table: &mut Table) -> Size {
         let fresh = std::mem::take(&mut table.fresh);
         let (mut entries, mut bytes) = (table.len() as u64, table.bytes());
         if let Some(segment) = segment {
             fresh.into_iter().for_each(|fresh| self.settle(segment, table, fresh));
-            entries += segment.footer.entries.saturating_sub(self.hidden.len() as u64);
-            bytes = bytes.saturating_add(segment.footer.bytes.saturating_sub(self.hidden_bytes));
+            entries += segment.footer().entries.saturating_sub(self.hidden.len() as u64);
+            bytes = bytes.saturating_add(segment.footer().bytes.saturating_sub(self.hidden_bytes));
         }
         let gone_since = self.gone(table).saturating_sub(self.shared.1);
         Size { entries, bytes: bytes.saturating_sub(self.shared.0.saturating_sub(gone_since)) }
     }
 
-    fn settle(&mut self, segment: &Segment, table: &Table, fresh: Fresh) {
+    fn settle(&mut self, segment: &mut Segment, table: &mut Table, fresh: Fresh) {
         let hidden: Vec<_> = match fresh {
             Fresh::Put(source) => {
-                let of_source = segment.probe(&source).into_iter();
-                of_source.filter(|put| table.over_segment(put.clone()).is_none()).collect()
+                let of_source = segment.probe(&source).iter();
+                of_source.filter(|put| table.over_segment(put).is_none()).cloned().collect()
             }
-            Fresh::Dropped(put_id, key) => segment.probe_id(&key.source, put_id).into_iter().collect(),
+            Fresh::Dropped(put_id, key) => {
+                segment.probe_id(&key.source, put_id).map(Arc::new).into_iter().collect()
+            }
         };
         for put in hidden {
             if self.hidden.insert(put.put_id) {

@@ -27,7 +27,7 @@ pub(super) struct Table {
     live: HashMap<PutId, [u8; 32], Uniform>,
     gone: HashSet<PutId, Uniform>,
     /// The last TOUCH of entries that are not in the logs, or not decoded.
-    touched: HashMap<PutId, Touch, Uniform>,
+    touched: HashMap<PutId, Touched, Uniform>,
     /// Payloads that nobody has asked for yet, one after the other.
     payloads: Vec<u8>,
     /// Sum of the lengths of the outputs of all live entries.
@@ -41,6 +41,13 @@ pub(super) struct Table {
     pub(super) gone_bytes: u64,
 }
 
+#[derive(Debug)]
+struct Touched {
+    touch: Touch,
+    /// The segment's entry as it is with it, once that was asked for.
+    put: Option<Arc<Put>>,
+}
+
 /// One PUT of the logs.
 #[derive(Debug)]
 struct Logged {
@@ -48,6 +55,7 @@ struct Logged {
     exec: [u8; 32],
     discovered_id: [u8; 16],
     order: u64,
+    day: u32,
     outputs: usize,
     bytes: u64,
     state: State,
@@ -111,6 +119,7 @@ impl Table {
             exec: put.exec,
             discovered_id: put.discovered_id,
             order: self.next_order,
+            day: put.day,
             outputs: put.outputs,
             bytes: put.bytes,
             state: State::Undecoded(at..self.payloads.len()),
@@ -126,6 +135,7 @@ impl Table {
         let source = self.live.get(&touch.put_id);
         let of_source = source.and_then(|source| self.by_source.get_mut(source));
         if let Some(logged) = of_source.into_iter().flatten().find(|logged| logged.put_id == touch.put_id) {
+            logged.day = touch.day;
             if let State::Decoded(put) = &mut logged.state {
                 *put = touched(put, &touch);
                 return;
@@ -134,9 +144,9 @@ impl Table {
                 touch.stamps.clear();
             }
         }
-        let stamps = self.touched.remove(&touch.put_id).map(|old| old.stamps).unwrap_or_default();
+        let stamps = self.touched.remove(&touch.put_id).map(|old| old.touch.stamps).unwrap_or_default();
         let stamps = if touch.stamps.is_empty() { stamps } else { touch.stamps };
-        self.touched.insert(touch.put_id, Touch { stamps, ..touch });
+        self.touched.insert(touch.put_id, Touched { touch: Touch { stamps, ..touch }, put: None });
     }
 
     fn drop(&mut self, put_id: PutId) {
@@ -164,17 +174,15 @@ impl Table {
         all.filter_map(|logged| decoded(logged, &self.payloads, &mut self.touched)).collect()
     }
 
-    /// The segment's entry as the logs leave it; `None` if they dropped or replaced it.
-    pub(super) fn over_segment(&self, put: Arc<Put>) -> Option<Arc<Put>> {
-        let is_back = planted::is(Bug::TouchResurrects) && self.touched.contains_key(&put.put_id);
-        let is_replaced = |logged: &Logged| logged.is_replaced_by(&put.exec, &put.discovered_id);
-        let hidden = (self.gone.contains(&put.put_id) && !is_back)
-            || self.live.contains_key(&put.put_id)
-            || self.by_source.get(&put.source).is_some_and(|logged| logged.iter().any(is_replaced));
-        if hidden {
-            return None;
-        }
-        Some(self.touched.get(&put.put_id).map_or_else(|| put.clone(), |touch| touched(&put, touch)))
+    /// The first live entry of the logs under this source digest, newest first, that is the one.
+    pub(super) fn find(
+        &mut self,
+        source: &[u8; 32],
+        is_it: &mut dyn FnMut(&Arc<Put>) -> bool,
+    ) -> Option<Arc<Put>> {
+        let newest_first = self.by_source.get_mut(source)?.iter_mut().rev();
+        let mut found = newest_first.filter_map(|logged| decoded(logged, &self.payloads, &mut self.touched));
+        found.find(|put| is_it(put))
     }
 
     /// The place that the next PUT gets in the order of adding.
@@ -191,11 +199,51 @@ impl Table {
 
     /// The last TOUCH of a put id that the logs have not put.
     pub(super) fn touch_of(&self, put_id: PutId) -> Option<&Touch> {
-        self.touched.get(&put_id)
+        self.touched.get(&put_id).map(|touched| &touched.touch)
     }
 
-    pub(super) fn is_gone(&self, put_id: PutId) -> bool {
-        self.gone.contains(&put_id)
+    /// A live entry of the logs.
+    pub(super) fn get(&mut self, put_id: PutId) -> Option<Arc<Put>> {
+        let source = *self.live.get(&put_id)?;
+        self.find(&source, &mut |put| put.put_id == put_id)
+    }
+
+    /// Id, place in the order and day of the last use of all live entries of the logs, in no order.
+    pub(super) fn live(&self) -> impl Iterator<Item = (PutId, u64, u32)> + '_ {
+        let all = self.by_source.values().flatten();
+        let live = all.filter(|logged| !matches!(logged.state, State::Gone));
+        live.map(|logged| (logged.put_id, logged.order, logged.day))
+    }
+
+    /// The segment's entry as the logs leave it; `None` if they dropped or replaced it.
+    pub(super) fn over_segment(&mut self, put: &Arc<Put>) -> Option<Arc<Put>> {
+        if self.hides(put.put_id, &put.source, &put.exec, &put.discovered_id) {
+            return None;
+        }
+        let Some(now) = self.touched.get_mut(&put.put_id) else {
+            return Some(put.clone());
+        };
+        Some(now.put.get_or_insert_with(|| touched(put, &now.touch)).clone())
+    }
+
+    /// Whether the logs dropped or replaced this entry of the segment.
+    pub(super) fn hides(
+        &self,
+        put_id: PutId,
+        source: &[u8; 32],
+        exec: &[u8; 32],
+        discovered_id: &[u8; 16],
+    ) -> bool {
+        let is_back = planted::is(Bug::TouchResurrects) && self.touched.contains_key(&put_id);
+        let is_replaced = |logged: &Logged| logged.is_replaced_by(exec, discovered_id);
+        (self.gone.contains(&put_id) && !is_back)
+            || self.live.contains_key(&put_id)
+            || self.by_source.get(source).is_some_and(|logged| logged.iter().any(is_replaced))
+    }
+
+    /// The day of the last use of an entry of the segment, if the logs know a later one.
+    pub(super) fn day_of(&self, put_id: PutId) -> Option<u32> {
+        self.touched.get(&put_id).map(|touched| touched.touch.day)
     }
 
     /// How many live entries the logs hold.
@@ -213,14 +261,14 @@ impl Table {
 fn decoded(
     logged: &mut Logged,
     payloads: &[u8],
-    touches: &mut HashMap<PutId, Touch, Uniform>,
+    touches: &mut HashMap<PutId, Touched, Uniform>,
 ) -> Option<Arc<Put>> {
     if let State::Undecoded(range) = &logged.state {
         // What was skimmed decodes; else it would be as if it were gone.
         let put = Put::of_payload(payloads.get(range.clone())?).ok()?;
         let put = Arc::new(Put { order: logged.order, ..put });
         let touch = touches.remove(&logged.put_id);
-        logged.state = State::Decoded(touch.map_or_else(|| put.clone(), |touch| touched(&put, &touch)));
+        logged.state = State::Decoded(touch.map_or_else(|| put.clone(), |now| touched(&put, &now.touch)));
     }
     match &logged.state {
         State::Decoded(put) => Some(put.clone()),
@@ -233,7 +281,10 @@ fn touched(put: &Arc<Put>, touch: &Touch) -> Arc<Put> {
     put.day = touch.day;
     if touch.stamps.len() == put.outputs.len() {
         for (output, stamp) in put.outputs.iter_mut().zip(&touch.stamps) {
-            output.stamp = *stamp;
+            // What is packed has no file to be vouched for.
+            if output.packed.is_none() {
+                output.stamp = *stamp;
+            }
         }
     }
     Arc::new(put)
@@ -328,10 +379,10 @@ mod tests {
     fn a_segments_entry_stays_hidden_when_what_replaced_it_is_dropped() {
         let mut table = Table::over(1);
         let old = Arc::new(put(1));
-        assert!(table.over_segment(old.clone()).is_some());
+        assert!(table.over_segment(&old).is_some());
         apply(&mut table, again(1, 11));
         apply(&mut table, dropped(11));
-        assert_eq!(table.over_segment(old), None);
+        assert_eq!(table.over_segment(&old), None);
     }
 
     #[test]
@@ -340,7 +391,7 @@ mod tests {
         let old = Arc::new(put(1));
         apply(&mut table, Record::Touch(Touch { put_id: old.put_id, day: 1, stamps: vec![[7; 16]] }));
         apply(&mut table, Record::Touch(Touch { put_id: old.put_id, day: 2, stamps: Vec::new() }));
-        let now = table.over_segment(old).unwrap();
+        let now = table.over_segment(&old).unwrap();
         assert_eq!((now.day, now.outputs[0].stamp), (2, [7; 16]));
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Trouble,
-    format::record::Put,
+    format::record::{Put, PutId},
     fs::{Access, Dir},
     layout::ManifestName,
     planted::{self, Bug},
@@ -56,9 +56,17 @@ pub(super) struct View {
     pub(super) names: Vec<ManifestName>,
     /// Something a later version wrote is among the logs.
     unknown: bool,
-    /// All entries of the segment with their rows, made when first needed.
-    rows: Option<Vec<segment::Row>>,
     pub(super) sizes: Sizes,
+}
+
+/// A live entry, and where its bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Live {
+    put_id: PutId,
+    pub(super) day: u32,
+    pub(super) order: u64,
+    /// Of the segment's frame; `None`: in the logs.
+    slot: Option<u32>,
 }
 
 /// The manifest's names in `v1`, ascending.
@@ -104,32 +112,84 @@ impl View {
     /// Entries under this source digest, newest first.
     pub(super) fn of_source(&mut self, source: &[u8; 32]) -> Vec<Arc<Put>> {
         let mut found = self.table.of_source(source);
-        if let Some(segment) = &self.segment {
-            let mut below: Vec<_> =
-                segment.probe(source).into_iter().filter_map(|put| self.table.over_segment(put)).collect();
-            below.sort_by_key(|put| std::cmp::Reverse(put.order));
-            if found.is_empty() {
-                return below;
-            }
-            found.extend(below);
+        if let Some(segment) = &mut self.segment {
+            let table = &mut self.table;
+            found.extend(segment.probe(source).iter().filter_map(|put| table.over_segment(put)));
         }
         found
+    }
+
+    /// The newest entry of this exec id, else of any if others count.
+    pub(super) fn newest(
+        &mut self,
+        source: &[u8; 32],
+        exec: &[u8; 32],
+        others_count: bool,
+    ) -> Option<Arc<Put>> {
+        let mut other = None;
+        let mut is_own = |put: &Arc<Put>| {
+            let is_own = put.exec == *exec;
+            if !is_own && others_count && other.is_none() && !put.is_mask() {
+                other = Some(put.clone());
+            }
+            is_own
+        };
+        let table = &mut self.table;
+        let mut own = table.find(source, &mut is_own);
+        if let (None, Some(segment)) = (&own, &mut self.segment) {
+            let mut below = segment.probe(source).iter().filter_map(|put| table.over_segment(put));
+            own = below.find(|put| is_own(put));
+        }
+        own.or(other)
     }
 
     /// All entries, in the order of adding.
     pub(super) fn entries(&mut self) -> Vec<Arc<Put>> {
         let mut all = self.table.entries();
-        if let Some(segment) = &self.segment {
-            let rows = self.rows.get_or_insert_with(|| segment.rows());
-            let frames = rows.iter().filter(|row| !self.table.is_gone(row.put_id));
-            all.extend(
-                frames
-                    .filter_map(|row| segment.put_at(row.frame))
-                    .filter_map(|put| self.table.over_segment(put)),
-            );
+        if let Some(segment) = &mut self.segment {
+            let table = &mut self.table;
+            segment.each(&mut |put| all.extend(table.over_segment(put)));
         }
         all.sort_by_key(|put| put.order);
+        // A segment whose bytes were moved about may show a frame twice.
+        all.dedup_by_key(|put| (put.order, put.put_id));
         all
+    }
+
+    /// All entries in the order of adding, without what they hold.
+    pub(super) fn live(&mut self) -> Vec<Live> {
+        let logged = self.table.live();
+        let mut all: Vec<_> =
+            logged.map(|(put_id, order, day)| Live { put_id, day, order, slot: None }).collect();
+        if let Some(segment) = &mut self.segment {
+            let table = &self.table;
+            segment.heads(&mut |slot, head| {
+                let (put_id, exec) = (head.put_id, head.exec.unwrap_or(&[0; 32]));
+                if !table.hides(put_id, &head.source, exec, &head.discovered_id) {
+                    let day = table.day_of(put_id).unwrap_or(head.day);
+                    all.push(Live { put_id, day, order: head.order, slot: Some(slot) });
+                }
+            });
+        }
+        all.sort_by_key(|live| live.order);
+        all.dedup_by_key(|live| (live.order, live.put_id));
+        all
+    }
+
+    /// What a live entry holds; `None` if that is damaged. It is not kept in memory.
+    pub(super) fn put_of(&mut self, live: &Live) -> Option<Arc<Put>> {
+        match (live.slot, &mut self.segment) {
+            (Some(slot), Some(segment)) => {
+                let put = segment.put_at(slot)?;
+                let put = match self.table.day_of(put.put_id) {
+                    None => Arc::new(put),
+                    Some(_) => self.table.over_segment(&Arc::new(put))?,
+                };
+                // An entry whose details are damaged is none.
+                (put.spilled().is_some() || put.details().is_some()).then_some(put)
+            }
+            _ => self.table.get(live.put_id),
+        }
     }
 
     /// Entries that are worth comparing a description with, `max` at most from each of log and segment: those with
@@ -139,26 +199,32 @@ impl View {
         let mut all = self.table.entries();
         all.sort_by_key(|put| rank(put.names == names, put.order));
         all.truncate(max);
-        if let Some(segment) = &self.segment {
-            let rows = self.rows.get_or_insert_with(|| segment.rows());
-            let mut below: Vec<_> = rows.iter().filter(|row| !self.table.is_gone(row.put_id)).collect();
+        if let Some(segment) = &mut self.segment {
+            let mut below = Vec::new();
+            let table = &mut self.table;
+            segment.heads(&mut |slot, head| {
+                let exec = head.exec.unwrap_or(&[0; 32]);
+                if !table.hides(head.put_id, &head.source, exec, &head.discovered_id) {
+                    below.push((rank(head.names() == names, head.order), slot));
+                }
+            });
             if below.len() > max {
-                below.select_nth_unstable_by_key(max, |row| rank(row.names == names, row.order));
+                below.select_nth_unstable(max);
                 below.truncate(max);
             }
-            let puts = below.into_iter().filter_map(|row| segment.put_at(row.frame));
-            all.extend(puts.filter_map(|put| self.table.over_segment(put)));
+            let puts = below.into_iter().filter_map(|(_, slot)| segment.put_at(slot));
+            all.extend(puts.filter_map(|put| table.over_segment(&Arc::new(put))));
         }
         all
     }
 
     pub(super) fn size(&mut self) -> Size {
-        self.sizes.size(self.segment.as_ref(), &mut self.table)
+        self.sizes.size(self.segment.as_mut(), &mut self.table)
     }
 
     /// Whether logs that the segment replaces, or older segments, still lie there.
     pub(super) fn has_leftovers(&self) -> bool {
-        let base = self.segment.as_ref().map_or(0, |segment| segment.footer.last);
+        let base = self.segment.as_ref().map_or(0, |segment| segment.footer().last);
         let old = self.names.iter().filter(|name| name.last() <= base);
         old.count() > usize::from(base > 0)
     }
@@ -217,10 +283,9 @@ fn look(
     if torn && !gaps_are_damage {
         return Ok(None);
     }
-    let table = Table::over(segment.as_ref().map_or(0, |segment| segment.footer.entries));
+    let table = Table::over(segment.as_ref().map_or(0, |segment| segment.footer().entries));
     let sizes = Sizes::default();
-    let mut view =
-        View { segment, table, current: None, names: names.to_vec(), unknown: false, rows: None, sizes };
+    let mut view = View { segment, table, current: None, names: names.to_vec(), unknown: false, sizes };
     for number in logs {
         if view.take_log(dir, number, access, window)? == Taken::Torn {
             return Ok(None);

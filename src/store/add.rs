@@ -182,7 +182,7 @@ impl Inner {
         let mut put = self.put(sources, outputs, details, exec, &ready, &mut draw).map_err(Some)?;
         if !fits(&put) {
             let spilled = Ready::Published(self.spill(root, details, &mut draw).map_err(gone)?);
-            put.details = None;
+            put.details = None.into();
             put.outputs.push(spilled.record(DETAILS_NAME));
             ready.push(spilled);
         }
@@ -280,7 +280,7 @@ impl Inner {
             names: hash_of_list(details.recipe.parts.iter().map(|part| &part.name)),
             label: sources.label().to_owned(),
             outputs: named.map(|((name, _), ready)| ready.record(fs::bytes_of(name))).collect(),
-            details: Some(details.clone()),
+            details: Some(details.clone()).into(),
         })
     }
 

@@ -109,7 +109,7 @@ impl Artifact {
     /// The sources as they were recorded when the artifact was added: paths are those of the first host.
     pub fn sources(&self) -> &Sources {
         self.held.sources.get_or_init(|| {
-            let inline = self.held.put.as_ref().and_then(|put| put.details.as_ref());
+            let inline = self.held.put.as_ref().and_then(|put| put.details());
             let details = self.held.spilled.as_ref().or(inline);
             let recipe = details.map(|details| details.recipe.clone()).unwrap_or_default();
             Sources::from_recipe(recipe, self.label().to_owned())

@@ -46,14 +46,14 @@ impl Store {
     /// The entry of these sources, as this handle last knew it, without a system call. It may be behind other
     /// processes, and says nothing of whether its objects are there: [`find`](Store::find) does.
     pub fn lookup(&self, sources: &Sources) -> Option<Entry> {
-        let root = self.0.root.read().ok()?.clone();
-        let exec = self.0.exec().ok()?;
-        let look = |root: &Root| {
-            let mut puts = root.manifest.of_source(sources.digest().as_bytes());
-            own_first(&mut puts, &exec, self.0.config.try_old_cache_with_new_exec());
-            puts.into_iter().next().map(Entry::new)
-        };
-        root.as_deref().and_then(look).or_else(|| self.0.layers_of(root.as_deref(), sources).find_map(look))
+        // Kept for the moment of looking: others only read it, too.
+        let root = self.0.root.read().ok()?;
+        let exec = self.0.exec_ref().ok()?;
+        let others_count = self.0.config.try_old_cache_with_new_exec();
+        let digest = sources.digest();
+        let look = |root: &Root| root.manifest.newest(digest.as_bytes(), exec, others_count).map(Entry::new);
+        let found = root.as_deref().and_then(look);
+        found.or_else(|| self.0.layers_of(root.as_deref(), sources).find_map(look))
     }
 
     /// The artifact of these sources, ready to be used, if the store has one whose every byte is right.
@@ -180,13 +180,15 @@ impl Inner {
         inputs: &mut KnownInputs,
     ) -> Result<Artifact, Miss> {
         let spilled = self.spilled_details(root, &put)?;
-        if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
-            let checked = self.check_discovered(details, sources, inputs);
-            if !details.discovered.is_empty() {
-                self.keep_memo(root);
-            }
-            checked?;
+        let details = spilled.as_ref().or_else(|| put.details());
+        let Some(details) = details else {
+            return Err(Miss::Unreadable("what the entry was made from is damaged".into()));
+        };
+        let checked = self.check_discovered(details, sources, inputs);
+        if !details.discovered.is_empty() {
+            self.keep_memo(root);
         }
+        checked?;
         // Proved anew by its state alone, unless every use is to be hashed.
         if let Some(artifact) = self.live.get(put.put_id).filter(|_| self.config.verify() != Verify::Always) {
             self.touch(root, &put, &[]);

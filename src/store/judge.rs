@@ -123,7 +123,7 @@ impl Inner {
             Some(output) => Some(self.read_details(root, output)?),
             None => None,
         };
-        if let Some(details) = spilled.as_ref().or(put.details.as_ref()) {
+        if let Some(details) = spilled.as_ref().or_else(|| put.details()) {
             self.inspect_inputs(details, put, sources)?;
         }
         put.visible().iter().try_for_each(|output| self.inspect_output(root, output))
@@ -195,13 +195,12 @@ impl Inner {
             let likeness = Likeness {
                 label: put.label == sources.label(),
                 names: put.names == names,
-                kind: put.details.as_ref().is_some_and(|details| details.recipe.kind == recipe.kind),
+                kind: put.details().is_some_and(|details| details.recipe.kind == recipe.kind),
             };
             if likeness == Likeness::default() {
                 continue;
             }
-            let changes =
-                put.details.as_ref().map(|details| changes(&details.recipe, &recipe, last_right(&put)));
+            let changes = put.details().map(|details| changes(&details.recipe, &recipe, last_right(&put)));
             let few = Reverse(changes.as_ref().map_or(usize::MAX, Vec::len));
             let rank = (likeness, few, put.exec == *exec, put.order);
             if best.as_ref().is_none_or(|(known, ..)| *known < rank) {

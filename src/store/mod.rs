@@ -404,11 +404,15 @@ impl Inner {
     }
 
     fn exec(&self) -> Result<[u8; 32], String> {
+        self.exec_ref().copied().map_err(Clone::clone)
+    }
+
+    fn exec_ref(&self) -> Result<&[u8; 32], &String> {
         let compute = || {
             exec::id(self.config.exec(), &self.fs)
                 .map_err(|error| format!("the running program cannot be identified: {error}"))
         };
-        self.exec.get_or_init(compute).clone()
+        self.exec.get_or_init(compute).as_ref()
     }
 
     /// Keeps what went wrong for `status`, and forgets it when something went right.

@@ -12,7 +12,7 @@ use crate::{
 
 impl Store {
     /// Reads everything in the store and proves it: every object is hashed, every frame of the manifest and the
-    /// index and retention column of its body are checked.
+    /// index of its body are checked.
     ///
     /// A damaged object is set aside (at most 16 files or 64 MiB of these are kept), and its entries are misses from
     /// then on, as a find would have it. What cannot be read, is in use, or is a stranger's file stays. A store that

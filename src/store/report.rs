@@ -119,14 +119,14 @@ impl Entry {
 
     /// The sources as recorded; `None` where they were too long for the entry's frame.
     pub fn sources(&self) -> Option<Sources> {
-        let recipe: &Recipe = &self.0.details.as_ref()?.recipe;
+        let recipe: &Recipe = &self.0.details()?.recipe;
         Some(Sources::from_recipe(recipe.clone(), self.0.label.clone()))
     }
 
     /// What its build reported to have read beside the sources: where, and what it held then. Empty also where it
     /// was too long for the entry's frame.
     pub fn inputs(&self) -> Vec<(PathBuf, ObjectDigest)> {
-        let discovered = self.0.details.iter().flat_map(|details| &details.discovered);
+        let discovered = self.0.details().into_iter().flat_map(|details| &details.discovered);
         discovered
             .map(|input| (fs::text_of(&input.path).into(), ObjectDigest::from_bytes(input.digest)))
             .collect()
@@ -153,7 +153,7 @@ impl serde::Serialize for Entry {
         entry.serialize_field("cost", &self.cost())?;
         entry.serialize_field("made", &self.made())?;
         entry.serialize_field("last_used", &self.last_used())?;
-        entry.serialize_field("kind", &self.0.details.as_ref().map(|details| &details.recipe.kind))?;
+        entry.serialize_field("kind", &self.0.details().map(|details| &details.recipe.kind))?;
         entry.end()
     }
 }

@@ -8,7 +8,8 @@ use std::fs;
 use plugcache::{__sim, How, OpenError, Outputs, Skip, Status, Store, StoreError};
 
 use super::damage::{
-    PUT, Place, SEAL, append, bytes, found, frame, frames, get, header, put, seed_of, sources,
+    ENTRY, EXEC, PUT, Place, SEAL, append, bytes, found, frame, frames, get, header, put, seed_of,
+    segment_frame, segment_frames, sources,
 };
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -68,8 +69,8 @@ fn an_entry_of_a_later_version_in_a_segment_is_not_compacted_away_nor_its_object
     assert!(__sim::compact(&place.open()));
     let path = place.v1("seg.1-1");
     let mut segment = fs::read(&path).unwrap();
-    let (seed, first) = (seed_of(&segment), frames(&segment)[1]);
-    let (at, newer) = (first.0, frame(PUT, 1, first.2, seed));
+    let (seed, first) = (seed_of(&segment), segment_frames(&segment)[0]);
+    let (at, newer) = (first.0, segment_frame(ENTRY, 1, first.2, seed));
     segment[at..at + newer.len()].copy_from_slice(&newer);
     fs::write(&path, &segment).unwrap();
     assert_eq!(found(&place.open(), 3), [1, 2]);
@@ -178,7 +179,7 @@ fn no_details() -> [u8; 32] {
 fn no_value_in_a_right_frame_makes_anything_panic_or_gives_a_wrong_byte() {
     let place = Place::with(3);
     let log = fs::read(place.v1("log.1")).unwrap();
-    let (seed, exec) = (seed_of(&log), frames(&log)[1].2[40..72].to_vec());
+    let (seed, exec) = (seed_of(&log), frames(&log)[1].2[EXEC].to_vec());
     for (case, payload) in absurd(&exec) {
         let place = Place::with(3);
         fs::write(place.v1("log.1"), [&log[..], &frame(PUT, 0, &payload, seed)].concat()).unwrap();

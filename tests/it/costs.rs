@@ -147,6 +147,38 @@ fn no_operation_takes_more_instructions_than_are_pinned() {
     }
 }
 
+/// Recipes of three sources in one directory, each content another, one option of each entry's own: versions of ten
+/// plugins. (If no two entries had a name in common it would be some 30 bytes more.)
+#[test]
+fn an_entry_takes_at_most_300_bytes_of_a_segment_beside_its_objects() {
+    use plugcache::{Added, Config, Exec, Outputs, Sources, Store, Toolchain};
+    const ENTRIES: usize = 500;
+    let temp = tempfile::tempdir().unwrap();
+    let plugins = temp.path().join("a directory of plugins");
+    fs::create_dir(&plugins).unwrap();
+    let store = temp.path().join("store");
+    let store = Store::open(Config::builder(&store).exec(Exec::Given(b"host".to_vec())).build()).unwrap();
+    for number in 0..ENTRIES {
+        let paths =
+            ["source", "header", "other"].map(|name| plugins.join(format!("{name}-{}.c", number % 10)));
+        paths.iter().for_each(|path| fs::write(path, number.to_string()).unwrap());
+        let options = ["-O2", "-fPIC", "-shared", &format!("-DNUMBER={number}")].map(str::to_owned);
+        let key = Sources::new("host/1", &Toolchain::of_value("cc", "compiler 1"), options).files(&paths);
+        let added = store.add(&key.digest().unwrap(), Outputs::bytes("plugin.so", number.to_le_bytes()));
+        assert_eq!(added.unwrap(), Added::Stored);
+    }
+    let sizes = |prefix: &str| {
+        let files = fs::read_dir(temp.path().join("store/v1")).unwrap().map(|entry| entry.unwrap());
+        let files = files.filter(|file| file.file_name().to_str().unwrap().starts_with(prefix));
+        files.map(|file| file.metadata().unwrap().len() as usize).sum::<usize>() / ENTRIES
+    };
+    let in_log = sizes("log.");
+    assert!(plugcache::__sim::compact(&store));
+    let in_segment = sizes("seg.");
+    println!("{in_log} bytes in the log, {in_segment} in a segment");
+    assert!(in_segment <= 300 && in_log <= 512, "{in_log} in the log, {in_segment} in a segment");
+}
+
 #[test]
 fn the_page_on_performance_shows_the_pinned_counts() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");

@@ -16,7 +16,9 @@ use std::{
     process::Command,
 };
 
-pub(crate) use self::codec::{COUNT, PUT, SEAL, frame, frames, header, put, seed_of};
+pub(crate) use self::codec::{
+    COUNT, ENTRY, EXEC, ITEM, PUT, SEAL, frame, frames, header, put, seed_of, segment_frame, segment_frames,
+};
 use plugcache::{Config, ConfigBuilder, Exec, Got, How, NO_OPTIONS, Sources, Store, Toolchain};
 use tempfile::TempDir;
 

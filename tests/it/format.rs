@@ -88,50 +88,21 @@ fn with_header(bytes: &[u8], rest: Vec<Frame>) -> Vec<Frame> {
     [vec![frame_at(bytes, 0, 0).unwrap()], rest].concat()
 }
 
-fn frames_of_segment(segment: &Segment<'_>) -> Vec<Frame> {
-    let mut frames = vec![frame_at(segment.bytes, 0, 0).unwrap()];
-    while let at = frames.iter().map(|frame| frame.len).sum::<usize>()
-        && at < segment.footer.index_at as usize
-    {
-        frames.push(frame_at(segment.bytes, at, segment.header.seed).unwrap());
-    }
-    frames
-}
-
 /// What the document says of the worked log.
 pub(crate) fn listing_of_log(bytes: &[u8]) -> String {
-    reader::listing(&with_header(bytes, frames_of_log(bytes).0))
+    reader::listing(&with_header(bytes, frames_of_log(bytes).0), record_of)
 }
 
 /// What the document says of the worked segment.
 pub(crate) fn listing_of_segment(bytes: &[u8]) -> String {
     let segment = Segment::open(bytes, 1, 1).unwrap();
-    let mut text = reader::listing(&frames_of_segment(&segment));
-    let index_at = segment.footer.index_at as usize;
+    let mut text = reader::listing(&with_header(bytes, Vec::new()), record_of);
+    text += &reader::listing(&segment.frames(), |frame| segment.record_of(frame));
     for (number, (tag, frame)) in segment.index().enumerate().filter(|(_, slot)| slot.1 != 0) {
-        let at = index_at + 8 * number;
+        let at = segment.index_at() + 8 * number;
         writeln!(text, "{at:>6} {:>5}  index slot {number:<11} tag 0x{tag:08x}, frame {frame}", 8).unwrap();
     }
-    for (number, row) in segment.rows().iter().enumerate() {
-        let at = segment.footer.column_at as usize + 48 * number;
-        let reader::Row { put_id, paths, names, order, bytes, day, frame } = row;
-        let fields = [
-            (8, "put id", format!("0x{put_id:016x}")),
-            (8, "paths", format!("0x{paths:016x}")),
-            (8, "names", format!("0x{names:016x}")),
-            (8, "order", order.to_string()),
-            (8, "bytes", bytes.to_string()),
-            (4, "day", day.to_string()),
-            (4, "frame", frame.to_string()),
-        ];
-        writeln!(text, "{at:>6} {:>5}  row {number}", 48).unwrap();
-        let mut at = at;
-        for (len, name, value) in fields {
-            writeln!(text, "{at:>6} {len:>5}    {name:<20} {value}").unwrap();
-            at += len;
-        }
-    }
-    text + &reader::listing(std::slice::from_ref(&segment.footer_frame))
+    text + &reader::listing(std::slice::from_ref(&segment.footer_frame), record_of)
 }
 
 fn records(frames: &[Frame]) -> Vec<Record> {
@@ -267,15 +238,17 @@ fn the_reader_of_the_document_finds_in_a_segment_of_hundreds_and_in_the_log_what
     assert_eq!(found, digests);
     let bytes = fs::read(temp.path().join("v1/seg.1-1")).unwrap();
     let segment = Segment::open(&bytes, 1, 1).unwrap();
-    assert_eq!((segment.footer.entries, segment.footer.index_slots), (250, 512));
+    assert_eq!((segment.footer.entries, segment.footer.index_slots), (250, 358));
     for digest in &digests[..250] {
         assert_eq!(segment.probe(digest).len(), 1);
     }
     for digest in &digests[250..] {
         assert_eq!(segment.probe(digest), []);
     }
-    let puts: Vec<_> = segment.rows().iter().map(|row| segment.put_at(row.frame).unwrap()).collect();
+    let puts = segment.puts();
     assert!(puts.is_sorted_by_key(|put| (put.day, put.order)));
+    let orders: std::collections::BTreeSet<_> = puts.iter().map(|put| put.order).collect();
+    assert!(orders.into_iter().eq(1..=250));
 }
 
 #[test]

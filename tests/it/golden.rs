@@ -18,7 +18,7 @@ use plugcache::{__sim, Config, Exec, NO_OPTIONS, Outputs, Sources, Store, Toolch
 use crate::format::{self, reader, root};
 
 /// BLAKE3 over all committed files: path and content of each, in the order of the paths.
-const COMMITTED: &str = "7aa3962e08845c1cab54c9715b5e52287004b403956dfd9c4d2bd31e34fec483";
+const COMMITTED: &str = "75a030f434e04a808b7243517cc15ba11fb0fcb8c1d6c80e1b927c0fc625a4e5";
 
 /// The working directory of a test is the root of the repository, so these paths are the same everywhere.
 const GREET_C: &str = "/proc/self/cwd/tests/data/golden-sources/greet.c";
@@ -90,7 +90,7 @@ fn files_below(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A private copy: directories and files get the modes that a checkout may have lost.
-fn copy(name: &str) -> tempfile::TempDir {
+fn copy_of(name: &str) -> tempfile::TempDir {
     let temp = tempfile::Builder::new().prefix(name).tempdir().unwrap();
     for (path, bytes) in files_below(&golden()) {
         let to = temp.path().join(&path);
@@ -129,7 +129,7 @@ fn check(dir: &Path, boot: u8, readonly: bool) {
 
 #[test]
 fn the_golden_store_is_found_entry_by_entry_read_only_and_writable_and_after_a_compaction() {
-    let temp = copy("read");
+    let temp = copy_of("read");
     let before = files_below(temp.path());
     check(temp.path(), 1, true);
     assert_eq!(files_below(temp.path()), before, "a store that is only read stays as it was");
@@ -144,21 +144,24 @@ fn the_golden_store_is_found_entry_by_entry_read_only_and_writable_and_after_a_c
 }
 
 #[test]
-fn a_damaged_retention_column_hides_no_entry_and_loses_none_in_a_compaction() {
-    let temp = copy("column");
-    let path = temp.path().join("v1/seg.1-1");
-    let mut bytes = fs::read(&path).unwrap();
-    let column_at = reader::Segment::open(&bytes, 1, 1).unwrap().footer.column_at as usize;
-    bytes[column_at] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    check(temp.path(), 1, true);
-    assert!(__sim::compact(&open(temp.path(), host(), 1, false)));
-    check(temp.path(), 1, true);
+fn damaged_items_of_a_segment_hide_no_entry_and_lose_none_in_a_compaction() {
+    let right = fs::read(golden().join("v1/seg.1-1")).unwrap();
+    let segment = reader::Segment::open(&right, 1, 1).unwrap();
+    let (first, len) = (segment.footer.items_at as usize, segment.footer.items_len as usize);
+    assert!(len > 0, "the golden segment has strings that several entries share");
+    for copy in [first, first + len] {
+        let (temp, mut bytes) = (copy_of("items"), right.clone());
+        bytes[copy..copy + len].fill(0x41);
+        fs::write(temp.path().join("v1/seg.1-1"), bytes).unwrap();
+        check(temp.path(), 1, true);
+        assert!(__sim::compact(&open(temp.path(), host(), 1, false)));
+        check(temp.path(), 1, true);
+    }
 }
 
 #[test]
 fn verifying_always_writes_nothing_as_long_as_nothing_changed() {
-    let temp = copy("always");
+    let temp = copy_of("always");
     let always = Config::builder(temp.path()).exec(host()).boot_id([1; 16]).verify(plugcache::Verify::Always);
     let store = Store::open(always.build()).unwrap();
     assert!(store.find(&greet()).is_some(), "hashed in this boot for the first time: this is recorded");

@@ -161,10 +161,10 @@ fn a_packed_output_under_another_digest_or_length_is_a_miss() {
         }),
         None
     );
-    // The length stands before executable, stamp, option and count.
+    // The length stands before the flags and the count.
     assert_eq!(
         forge(&|payload| {
-            let at = packed_at(payload) - (1 + 1 + 16 + 1 + 8);
+            let at = packed_at(payload) - 3;
             payload[at] = 6;
         }),
         None

@@ -21,10 +21,15 @@ fn rebuild(place: &Place) -> RebuildReport {
 
 /// The plugins whose frames are not touched.
 fn survivors(file: &[u8], is_damaged: impl Fn(usize, usize) -> bool) -> Vec<usize> {
-    let ends = frames(file)
+    // A segment says so behind the first frame's prefix.
+    let (frames, put, slot) = match file[16] {
+        1 => (damage::segment_frames(file), damage::ENTRY, 8),
+        _ => (frames(file), damage::PUT, 64),
+    };
+    let ends = frames
         .into_iter()
-        .map(|(at, kind, payload)| (at, kind, at + (16 + payload.len()).next_multiple_of(64)));
-    let puts: Vec<_> = ends.filter(|(_, kind, _)| *kind == damage::PUT).collect();
+        .map(|(at, kind, payload)| (at, kind, at + (16 + payload.len()).next_multiple_of(slot)));
+    let puts: Vec<_> = ends.filter(|(_, kind, _)| *kind == put).collect();
     assert_eq!(puts.len(), COUNT);
     (0..COUNT).filter(|number| !is_damaged(puts[*number].0, puts[*number].2)).collect()
 }

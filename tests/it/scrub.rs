@@ -216,13 +216,13 @@ fn damage_in_a_log_and_gaps_between_logs_are_reported() {
         scrub(&place.open()).manifest.into_iter().map(|damage| damage.fault).collect()
     };
     // In the header, and in a frame that another follows.
-    for (at, fault) in [(3, ManifestFault::Unusable), (100, ManifestFault::Frames { slots: 5 })] {
+    for (at, fault) in [(3, ManifestFault::Unusable), (100, ManifestFault::Frames { bytes: 320 })] {
         let mut bad = log.to_vec();
         bad[at] ^= 0x41;
         manifest.put_back_with(name, &bad);
         let now = faults(&place);
         let matches = match (&now[..], &fault) {
-            ([ManifestFault::Frames { slots }], ManifestFault::Frames { .. }) => *slots > 0,
+            ([ManifestFault::Frames { bytes }], ManifestFault::Frames { .. }) => *bytes > 0,
             ([now], fault) => now == fault,
             _ => false,
         };

@@ -1,43 +1,45 @@
-//! A segment looked at as a whole: every frame, the index, the retention column.
+//! A segment looked at as a whole: every frame, the items, the index.
 
-use std::collections::HashMap;
-
-use super::{Arc, FOOTER_BYTES, Put, Row, SLOT_BYTES, Segment};
+use super::{FOOTER_BYTES, SEGMENT_SLOT_BYTES, SLOT_BYTES, Segment, item_of};
 use crate::{format::frame, manifest::ManifestFault};
 
 impl Segment {
     /// How many entries are right, and what is wrong.
-    pub(in crate::manifest) fn faults(&self) -> (u64, Vec<ManifestFault>) {
-        let frames = &self.map[SLOT_BYTES..self.footer.index_at as usize];
-        let (mut entries, mut right, mut faults) = (Vec::new(), 0, Vec::new());
-        for (at, frame) in frame::Scan::new(frames, self.seed) {
-            right += frame.bytes.len();
-            let slot = u32::try_from(1 + at / SLOT_BYTES).ok();
-            entries.extend(slot.and_then(|slot| Some((slot, self.put_at(slot)?))));
+    pub(in crate::manifest) fn faults(&mut self) -> (u64, Vec<ManifestFault>) {
+        let body = self.body.clone();
+        let frames = &body.entry_frames()[SLOT_BYTES..];
+        let (mut entries, mut right, mut leads) = (0, 0, true);
+        for (at, frame) in frame::Scan::of_segment(frames, body.seed) {
+            let slot = u32::try_from((SLOT_BYTES + at) / SEGMENT_SLOT_BYTES).ok();
+            let put = slot.and_then(|slot| self.put_at(slot));
+            // One whose strings are damaged in both copies is not there.
+            let Some(put) = put.filter(|put| put.spilled().is_some() || put.details().is_some()) else {
+                continue;
+            };
+            (entries, right) = (entries + 1, right + frame.bytes.len());
+            let found = self.look_up(&put.source);
+            leads &= found.is_some_and(|found| found.as_slice().iter().any(|it| it.put_id == put.put_id));
         }
-        let bad = (frames.len() - right) / SLOT_BYTES;
-        if bad > 0 {
-            faults.push(ManifestFault::Frames { slots: bad as u64 });
+        let mut faults = Vec::new();
+        if right < frames.len() {
+            faults.push(ManifestFault::Frames { bytes: (frames.len() - right) as u64 });
         }
-        let index = &self.map[self.footer.index_at as usize..self.footer.column_at as usize];
-        let leads = entries
-            .iter()
-            .all(|(_, put)| self.probe(&put.source).iter().any(|found| found.put_id == put.put_id));
-        if frame::sum(index, self.seed) != self.footer.index_sum || !leads {
+        let copies = [0, 1].map(|copy| {
+            let items = body.items(copy);
+            let found = frame::Scan::of_segment(items, body.seed);
+            let right = found.filter(|(at, frame)| {
+                item_of(frame).is_some_and(|(number, _)| number == (at / SEGMENT_SLOT_BYTES) as u64)
+            });
+            right.map(|(_, frame)| frame.bytes.len()).sum::<usize>() == items.len()
+        });
+        if copies != [true, true] {
+            faults.push(ManifestFault::Items);
+        }
+        let padding = &body.map[body.index_at() + body.index().len()..body.map.len() - FOOTER_BYTES];
+        let is_padded = padding.iter().all(|byte| *byte == 0);
+        if frame::sum(body.index(), body.seed) != body.footer.index_sum || !leads || !is_padded {
             faults.push(ManifestFault::Index);
         }
-        let column = &self.map[self.footer.column_at as usize..][..self.column_len()];
-        let padding = &self.map[self.footer.column_at as usize + column.len()..self.map.len() - FOOTER_BYTES];
-        let is_padded = padding.iter().all(|byte| *byte == 0);
-        if frame::sum(column, self.seed) != self.footer.column_sum || !is_padded || !self.agrees(&entries) {
-            faults.push(ManifestFault::Column);
-        }
-        (entries.len() as u64, faults)
-    }
-
-    /// Whether the column says of each entry what its frame says.
-    fn agrees(&self, entries: &[(u32, Arc<Put>)]) -> bool {
-        let rows: HashMap<u32, Row> = self.rows().into_iter().map(|row| (row.frame, row)).collect();
-        entries.iter().all(|(slot, put)| rows.get(slot) == Some(&Row::of_put(put, *slot)))
+        (entries, faults)
     }
 }

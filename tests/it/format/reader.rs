@@ -13,6 +13,7 @@ use std::{
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SLOT: usize = 64;
+const SEGMENT_SLOT: usize = 8;
 const LOG_BYTES_MAX: usize = 64 << 20;
 
 /// Chapter "Frames".
@@ -29,22 +30,26 @@ pub(crate) struct Frame {
 
 /// R1: the frame that starts here, if a right one does.
 pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u64) -> Option<Frame> {
-    let prefix = bytes.get(at..at + 16)?;
+    frame_in(SLOT, bytes, at, seed)
+}
+
+fn frame_in(slot: usize, bytes: &[u8], at: usize, seed: u64) -> Option<Frame> {
+    let prefix = bytes.get(at..at.checked_add(16)?)?;
     let check = xxh3_64_with_seed(&prefix[4..], seed).to_le_bytes();
     if prefix[..2] != [0xF7, 0x70] || prefix[2..4] != check[..2] {
         return None;
     }
-    let payload_len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
-    let len = (16 + payload_len).next_multiple_of(SLOT);
+    let payload_len = usize::from(u16::from_le_bytes([prefix[14], prefix[15]]));
+    let len = (16 + payload_len).next_multiple_of(slot);
     if payload_len > 65_520 {
         return None;
     }
     let whole = bytes.get(at..at + len)?;
     let (payload, padding) = whole[16..].split_at(payload_len);
-    let checksum = u64::from_le_bytes(prefix[8..16].try_into().unwrap());
-    let right = checksum == xxh3_64_with_seed(&[&prefix[4..8], payload].concat(), seed)
+    let checksum = u64::from_le_bytes(prefix[4..12].try_into().unwrap());
+    let right = checksum == xxh3_64_with_seed(&[&prefix[12..], payload].concat(), seed)
         && padding.iter().all(|byte| *byte == 0);
-    right.then(|| Frame { at, kind: prefix[4], flags: prefix[5], checksum, payload: payload.into(), len })
+    right.then(|| Frame { at, kind: prefix[12], flags: prefix[13], checksum, payload: payload.into(), len })
 }
 
 /// A field as it was read: offset in the file, length, name, value in words.
@@ -54,6 +59,8 @@ pub(crate) struct Noted(usize, usize, String, String);
 /// Reads a payload field by field. `None` from any method: the payload says nothing that is known.
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
+    /// Chapter "Strings": those of a segment, by their numbers.
+    items: &'a dyn Fn(u64) -> Option<Vec<u8>>,
     at: usize,
     base: usize,
     pub(crate) noted: Vec<Noted>,
@@ -68,7 +75,7 @@ fn hex(bytes: &[u8]) -> String {
 
 impl<'a> Cursor<'a> {
     fn new(bytes: &'a [u8], base: usize) -> Self {
-        Cursor { bytes, at: 0, base, noted: Vec::new() }
+        Cursor { bytes, items: &|_| None, at: 0, base, noted: Vec::new() }
     }
 
     fn take(&mut self, len: usize) -> Option<&'a [u8]> {
@@ -108,11 +115,15 @@ impl<'a> Cursor<'a> {
 
     /// Seven bits a byte, the lowest first; the top bit says that more follow. Shortest form only.
     fn varint(&mut self, name: &str) -> Option<usize> {
+        usize::try_from(self.number(name)?).ok()
+    }
+
+    fn number(&mut self, name: &str) -> Option<u64> {
         let (mut value, start) = (0u64, self.at);
         loop {
             let byte = self.take(1)?[0];
             let place = 7 * (self.at - start - 1);
-            if place >= 63 {
+            if place > 63 || (place == 63 && byte & 0x7F > 1) {
                 return None;
             }
             value |= u64::from(byte & 0x7F) << place;
@@ -124,7 +135,7 @@ impl<'a> Cursor<'a> {
             }
         }
         self.note(self.at - start, name, value.to_string());
-        usize::try_from(value).ok()
+        Some(value)
     }
 
     fn tag(&mut self, name: &str, words: &[&str]) -> Option<usize> {
@@ -134,7 +145,7 @@ impl<'a> Cursor<'a> {
         Some(tag)
     }
 
-    fn string(&mut self, name: &str) -> Option<Vec<u8>> {
+    fn bytes(&mut self, name: &str) -> Option<Vec<u8>> {
         let len = self.varint(&format!("{name}: length"))?;
         let bytes = self.take(len)?;
         if len > 0 {
@@ -143,20 +154,44 @@ impl<'a> Cursor<'a> {
         Some(bytes.to_vec())
     }
 
+    fn string(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.string_as(name, |bytes| format!("\"{}\"", bytes.escape_ascii()))
+    }
+
+    /// A string in place, or the number of one that stands elsewhere.
+    fn string_as(&mut self, name: &str, words: impl Fn(&[u8]) -> String) -> Option<Vec<u8>> {
+        let number = self.number(&format!("{name}: string"))?;
+        if number % 2 == 1 {
+            let item = (self.items)(number / 2)?;
+            self.noted.last_mut()?.3 = format!("{number}: item {}, {}", number / 2, words(&item));
+            return Some(item);
+        }
+        let bytes = self.take(usize::try_from(number / 2).ok()?)?;
+        self.noted.last_mut()?.3 = format!("{number}: {} bytes in place", bytes.len());
+        if !bytes.is_empty() {
+            self.note(bytes.len(), name, words(bytes));
+        }
+        Some(bytes.to_vec())
+    }
+
+    fn string_of<const N: usize>(&mut self, name: &str) -> Option<[u8; N]> {
+        self.string_as(name, hex)?.try_into().ok()
+    }
+
     fn text(&mut self, name: &str) -> Option<String> {
         String::from_utf8(self.string(name)?).ok()
+    }
+
+    /// A byte of which only these bits may be set.
+    fn flags(&mut self, name: &str, known: u8) -> Option<u8> {
+        let flags = self.take(1)?[0];
+        self.note(1, name, format!("{flags:#04x}"));
+        (flags & !known == 0).then_some(flags)
     }
 
     fn list<T>(&mut self, name: &str, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.varint(&format!("{name}: count"))?;
         (0..count).map(|_| item(self)).collect()
-    }
-
-    fn optional<T>(&mut self, name: &str, item: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.tag(name, &["none", "some"])? {
-            0 => Some(None),
-            _ => item(self).map(Some),
-        }
     }
 
     fn end(self) -> Option<Vec<Noted>> {
@@ -241,11 +276,10 @@ pub(crate) struct Footer {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) entries: u64,
-    pub(crate) index_at: u64,
+    pub(crate) items_at: u64,
+    pub(crate) items_len: u64,
     pub(crate) index_slots: u64,
-    pub(crate) column_at: u64,
     pub(crate) index_sum: u64,
-    pub(crate) column_sum: u64,
     pub(crate) bytes: u64,
 }
 
@@ -254,10 +288,23 @@ pub(crate) enum Record {
     Header(Header),
     Put(Box<Put>),
     Touch(Touch),
-    Drop { put_id: u64, key: KeyStart, when: u64, reason: usize, why: Option<String> },
+    Drop {
+        put_id: u64,
+        key: KeyStart,
+        when: u64,
+        reason: usize,
+        why: Option<String>,
+    },
     Seal,
     Footer(Footer),
-    Count { upto: u64, counts: Vec<(u8, u64)>, dropped: Vec<(KeyStart, u64, usize)> },
+    Count {
+        upto: u64,
+        counts: Vec<(u8, u64)>,
+        dropped: Vec<(KeyStart, u64, usize)>,
+    },
+    /// As the PUT that it was.
+    Entry(Box<Put>),
+    Item(u64, Vec<u8>),
 }
 
 /// The first bytes of a source digest and of an exec id.
@@ -266,54 +313,100 @@ pub(crate) type KeyStart = ([u8; 16], [u8; 8]);
 const TAGS: [&str; 5] = ["toolchain", "option", "context", "environment", "environment, not set"];
 const REASONS: [&str; 5] = ["forgotten", "rejected", "max_files", "max_bytes", "idle_max"];
 
-fn details(c: &mut Cursor<'_>) -> Option<Details> {
+/// A key field is one string.
+fn field(c: &mut Cursor<'_>) -> Option<Field> {
+    let bytes = c.string("field")?;
+    let inner = &mut Cursor::new(&bytes, 0);
+    let tag = inner.varint("tag")?;
+    let name = String::from_utf8(inner.bytes("name")?).ok()?;
+    let rest = inner.take(bytes.len() - inner.at)?;
+    let value = if tag >= 8 { Value::Hidden(rest.try_into().ok()?) } else { Value::Shown(rest.to_vec()) };
+    let tag = tag % 8;
+    if tag >= TAGS.len() || bytes[0] >= 16 {
+        return None;
+    }
+    let noted = c.noted.last_mut()?;
+    let shown = match &value {
+        Value::Shown(value) => format!("\"{}\"", value.escape_ascii()),
+        Value::Hidden(digest) => format!("BLAKE3 {}", hex(digest)),
+    };
+    noted.3 = format!("{} {name} = {shown}", TAGS[tag]);
+    Some(Field { tag, name, value })
+}
+
+/// `dir`: that of the part before.
+fn part(c: &mut Cursor<'_>, label: Option<&[u8]>, dir: &mut Option<Vec<u8>>) -> Option<Part> {
+    let flags = c.flags("part flags", 7)?;
+    let name = if flags & 4 == 0 { c.string("part name")? } else { label?.to_vec() };
+    if flags & 4 == 0 && label == Some(&name) {
+        return None;
+    }
+    let path = match flags & 3 {
+        0 => None,
+        1 => {
+            let now = c.string("directory")?;
+            if !now.ends_with(b"/") || dir.as_ref() == Some(&now) {
+                return None;
+            }
+            *dir = Some(now);
+            Some([&dir.clone()?, &name[..]].concat())
+        }
+        2 => {
+            let path = c.string("path")?;
+            if path.ends_with(&[b"/", &name[..]].concat()) {
+                return None;
+            }
+            Some(path)
+        }
+        _ => Some([&dir.clone()?, &name[..]].concat()),
+    };
+    Some(Part { name, path, digest: c.array("BLAKE3 of the part")?, len: c.number("part length")? })
+}
+
+fn details(c: &mut Cursor<'_>, label: Option<&[u8]>) -> Option<Details> {
+    let mut dir = None;
     Some(Details {
         kind: c.text("kind")?,
-        fields: c.list("fields", |c| {
-            let tag = c.tag("field tag", &TAGS)?;
-            let name = c.text("field name")?;
-            let value = match c.tag("field value", &["shown", "hidden"])? {
-                0 => Value::Shown(c.string("value")?),
-                _ => Value::Hidden(c.array("BLAKE3 of the value")?),
-            };
-            Some(Field { tag, name, value })
-        })?,
-        parts: c.list("parts", |c| {
-            Some(Part {
-                name: c.string("part name")?,
-                path: c.optional("part path", |c| c.string("path"))?,
-                digest: c.array("BLAKE3 of the part")?,
-                len: c.u64("part length")?,
-            })
-        })?,
+        fields: c.list("fields", field)?,
+        parts: c.list("parts", |c| part(c, label, &mut dir))?,
         discovered: c.list("discovered inputs", |c| Some((c.string("path")?, c.array("BLAKE3")?)))?,
     })
 }
 
 fn put(c: &mut Cursor<'_>) -> Option<Put> {
+    let (put_id, source, flags) = (c.id("put id")?, c.array("source digest")?, c.flags("flags", 3)?);
+    let exec = c.string_of("exec id")?;
+    let discovered_id = if flags & 1 == 0 { [0; 16] } else { c.array("discovered id")? };
+    if flags & 1 == 1 && discovered_id == [0; 16] {
+        return None;
+    }
+    let (order, day) = (c.number("order")?, u32::try_from(c.number("day")?).ok()?);
+    let (made_ms, cost_ms) = (c.number("made")?, c.number("cost")?);
+    let groups: [u8; 16] = c.string_of("paths, names")?;
+    let label = c.text("label")?;
+    let outputs = c.list("outputs", |c| {
+        let (name, object) = (c.string("output name")?, c.array("object digest")?);
+        let (len, flags) = (c.number("output length")?, c.flags("output flags", 3)?);
+        let packed = if flags & 2 == 0 { None } else { Some(c.bytes("packed")?) };
+        let stamp = if packed.is_none() { c.array("stamp")? } else { [0; 16] };
+        Some(Output { name, object, len, executable: flags & 1 == 1, stamp, packed })
+    })?;
+    let details = if flags & 2 == 0 { None } else { Some(details(c, Some(label.as_bytes()))?) };
+    let (paths, names) = (le64(&groups), le64(&groups[8..]));
     Some(Put {
-        put_id: c.id("put id")?,
-        source: c.array("source digest")?,
-        exec: c.array("exec id")?,
-        discovered_id: c.array("discovered id")?,
-        order: c.u64("order")?,
-        day: c.u32("day")?,
-        made_ms: c.u64("made")?,
-        cost_ms: c.u64("cost")?,
-        paths: c.id("paths")?,
-        names: c.id("names")?,
-        label: c.text("label")?,
-        outputs: c.list("outputs", |c| {
-            Some(Output {
-                name: c.string("output name")?,
-                object: c.array("object digest")?,
-                len: c.u64("output length")?,
-                executable: c.tag("executable", &["no", "yes"])? == 1,
-                stamp: c.array("stamp")?,
-                packed: c.optional("packed", |c| c.string("bytes"))?,
-            })
-        })?,
-        details: c.optional("details", details)?,
+        put_id,
+        source,
+        exec,
+        discovered_id,
+        order,
+        day,
+        made_ms,
+        cost_ms,
+        paths,
+        names,
+        label,
+        outputs,
+        details,
     })
 }
 
@@ -324,16 +417,25 @@ fn key_start(c: &mut Cursor<'_>) -> Option<KeyStart> {
 /// The bytes of an object that holds details.
 pub(crate) fn details_of(bytes: &[u8]) -> Option<Details> {
     let mut c = Cursor::new(bytes, 0);
-    let details = details(&mut c)?;
+    let details = details(&mut c, None)?;
     c.end().map(|_| details)
 }
 
 /// R2: what the frame says, and all its fields; `None`: unknown.
 pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
+    record_with(frame, None)
+}
+
+/// As [`record_of`], in a segment with these items.
+fn record_with(
+    frame: &Frame,
+    items: Option<&dyn Fn(u64) -> Option<Vec<u8>>>,
+) -> Option<(Record, Vec<Noted>)> {
     if frame.flags != 0 {
         return None;
     }
-    let c = &mut Cursor::new(&frame.payload, frame.at + 16);
+    let (is_segment, items) = (items.is_some(), items.unwrap_or(&|_| None));
+    let c = &mut Cursor { items, ..Cursor::new(&frame.payload, frame.at + 16) };
     let record = match frame.kind {
         1 => Record::Header(Header {
             file: c.tag("file", &["log", "segment"])?,
@@ -352,7 +454,7 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             let put_id = c.id("put id")?;
             let (key, when) = (key_start(c)?, c.u64("when")?);
             let reason = c.tag("reason", &REASONS)?;
-            let why = if reason == 1 { Some(c.text("why")?) } else { None };
+            let why = if reason == 1 { Some(String::from_utf8(c.bytes("why")?).ok()?) } else { None };
             Record::Drop { put_id, key, when, reason, why }
         }
         5 => Record::Seal,
@@ -360,11 +462,10 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             first: c.u64("first log")?,
             last: c.u64("last log")?,
             entries: c.u64("entries")?,
-            index_at: c.u64("index at")?,
+            items_at: c.u64("items at")?,
+            items_len: c.u64("items length")?,
             index_slots: c.u64("index slots")?,
-            column_at: c.u64("column at")?,
             index_sum: c.id("index checksum")?,
-            column_sum: c.id("column checksum")?,
             bytes: c.u64("bytes")?,
         }),
         7 => Record::Count {
@@ -376,10 +477,16 @@ pub(crate) fn record_of(frame: &Frame) -> Option<(Record, Vec<Noted>)> {
             dropped: c
                 .list("dropped", |c| Some((key_start(c)?, c.u64("when")?, c.tag("rule", &REASONS)?)))?,
         },
+        16 if is_segment => Record::Entry(Box::new(put(c)?)),
+        17 if is_segment => {
+            let number = c.number("number")?;
+            let bytes = c.take(frame.payload.len() - c.at)?;
+            c.note(bytes.len(), "string", format!("\"{}\"", bytes.escape_ascii()));
+            Record::Item(number, bytes.to_vec())
+        }
         _ => return None,
     };
-    let noted =
-        Cursor { bytes: c.bytes, at: c.at, base: c.base, noted: std::mem::take(&mut c.noted) }.end()?;
+    let noted = Cursor { noted: std::mem::take(&mut c.noted), ..*c }.end()?;
     Some((record, noted))
 }
 
@@ -422,17 +529,6 @@ pub(crate) struct Segment<'a> {
     pub(crate) footer_frame: Frame,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) put_id: u64,
-    pub(crate) paths: u64,
-    pub(crate) names: u64,
-    pub(crate) order: u64,
-    pub(crate) bytes: u64,
-    pub(crate) day: u32,
-    pub(crate) frame: u32,
-}
-
 fn le64(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[..8].try_into().unwrap())
 }
@@ -447,59 +543,95 @@ impl<'a> Segment<'a> {
         let at = bytes.len().checked_sub(128).filter(|at| *at >= SLOT)?;
         let footer_frame = frame_at(bytes, at, header.seed)?;
         let Record::Footer(footer) = record_of(&footer_frame)?.0 else { return None };
-        let index_end = footer.index_at.checked_add(footer.index_slots.checked_mul(8)?)?;
-        let column_end = footer.column_at.checked_add(footer.entries.checked_mul(48)?)?;
+        let items = footer.items_len.checked_mul(2)?;
+        let index = footer.index_slots.checked_mul(8)?;
+        let index_end = footer.items_at.checked_add(items)?.checked_add(index)?;
         let right = (footer.first, footer.last) == (first, last)
-            && footer.index_slots.is_power_of_two()
             && footer.entries < footer.index_slots
-            && footer.index_at >= SLOT as u64
-            && index_end == footer.column_at
-            && column_end.checked_next_multiple_of(SLOT as u64)? == at as u64;
+            && footer.items_at >= SLOT as u64
+            && footer.items_at % 8 == 0
+            && footer.items_len % 8 == 0
+            && index_end.checked_next_multiple_of(SLOT as u64)? == at as u64;
         right.then_some(Segment { bytes, header, footer, footer_frame })
     }
 
-    pub(crate) fn index(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let (from, to) = (self.footer.index_at as usize, self.footer.column_at as usize);
-        self.bytes[from..to].chunks(8).map(|slot| (le32(slot), le32(&slot[4..])))
+    pub(crate) fn index_at(&self) -> usize {
+        (self.footer.items_at + 2 * self.footer.items_len) as usize
     }
 
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        let from = self.footer.column_at as usize;
-        let column = &self.bytes[from..from + 48 * self.footer.entries as usize];
-        let row = |b: &[u8]| Row {
-            put_id: le64(b),
-            paths: le64(&b[8..]),
-            names: le64(&b[16..]),
-            order: le64(&b[24..]),
-            bytes: le64(&b[32..]),
-            day: le32(&b[40..]),
-            frame: le32(&b[44..]),
-        };
-        column.chunks(48).map(row).collect()
+    fn index_bytes(&self) -> &[u8] {
+        &self.bytes[self.index_at()..][..8 * self.footer.index_slots as usize]
+    }
+
+    pub(crate) fn index(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.index_bytes().chunks(8).map(|slot| (le32(slot), le32(&slot[4..])))
     }
 
     pub(crate) fn sums_are_right(&self) -> bool {
-        let index = &self.bytes[self.footer.index_at as usize..self.footer.column_at as usize];
-        let from = self.footer.column_at as usize;
-        let column = &self.bytes[from..from + 48 * self.footer.entries as usize];
-        xxh3_64_with_seed(index, self.header.seed) == self.footer.index_sum
-            && xxh3_64_with_seed(column, self.header.seed) == self.footer.column_sum
+        xxh3_64_with_seed(self.index_bytes(), self.header.seed) == self.footer.index_sum
+    }
+
+    /// The item of this number, from the first copy or the second.
+    fn item(&self, number: u64) -> Option<Vec<u8>> {
+        let at = number.checked_mul(8).filter(|at| *at < self.footer.items_len)?;
+        (0..2).find_map(|copy| {
+            let end = (self.footer.items_at + (copy + 1) * self.footer.items_len) as usize;
+            let at = (self.footer.items_at + copy * self.footer.items_len + at) as usize;
+            let frame = frame_in(SEGMENT_SLOT, &self.bytes[..end], at, self.header.seed)?;
+            match self.record_of(&frame)?.0 {
+                Record::Item(is, string) if is == number => Some(string),
+                _ => None,
+            }
+        })
+    }
+
+    /// All right frames of entries and items, in the order of the file.
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        let (mut at, mut frames) = (SLOT, Vec::new());
+        while at < self.index_at() {
+            match frame_in(SEGMENT_SLOT, &self.bytes[..self.index_at()], at, self.header.seed) {
+                Some(frame) => {
+                    at += frame.len;
+                    frames.push(frame);
+                }
+                None => at += SEGMENT_SLOT,
+            }
+        }
+        frames
+    }
+
+    pub(crate) fn record_of(&self, frame: &Frame) -> Option<(Record, Vec<Noted>)> {
+        record_with(frame, Some(&|number| self.item(number)))
+    }
+
+    fn put_of(&self, frame: &Frame) -> Option<Put> {
+        match self.record_of(frame)?.0 {
+            Record::Entry(put) => Some(*put),
+            _ => None,
+        }
     }
 
     pub(crate) fn put_at(&self, slot: u32) -> Option<Put> {
-        let frames = &self.bytes[..self.footer.index_at as usize];
-        let frame = frame_at(frames, slot as usize * SLOT, self.header.seed)?;
-        match record_of(&frame)?.0 {
-            Record::Put(put) => Some(*put),
-            _ => None,
-        }
+        let entries = &self.bytes[..self.footer.items_at as usize];
+        self.put_of(&frame_in(SEGMENT_SLOT, entries, slot as usize * SEGMENT_SLOT, self.header.seed)?)
+    }
+
+    /// All entries, in the order of the frames.
+    pub(crate) fn puts(&self) -> Vec<Put> {
+        let before_items = |frame: &Frame| (frame.at as u64) < self.footer.items_at;
+        self.frames()
+            .iter()
+            .filter(|frame| before_items(frame))
+            .filter_map(|frame| self.put_of(frame))
+            .collect()
     }
 
     /// Looks a source digest up as the chapter says.
     pub(crate) fn probe(&self, source: &[u8; 32]) -> Vec<Put> {
         let index: Vec<_> = self.index().collect();
-        let (start, tag) = (le64(source) as usize, le32(&source[8..]));
-        let order = (0..index.len()).map(|step| index[start.wrapping_add(step) & (index.len() - 1)]);
+        let start = (u128::from(le64(source)) * index.len() as u128) >> 64;
+        let (start, tag) = (start as usize, le32(&source[8..]));
+        let order = (0..index.len()).map(|step| index[(start + step) % index.len()]);
         let same_tag = order.take_while(|slot| slot.1 != 0).filter(|slot| slot.0 == tag);
         same_tag.filter_map(|slot| self.put_at(slot.1)).filter(|put| put.source == *source).collect()
     }
@@ -522,11 +654,8 @@ pub(crate) fn entries_of(v1: &Path) -> Vec<Put> {
     let segment =
         newest.map(|(last, (first, bytes))| Segment::open(bytes, *first, *last).expect("a right segment"));
     let base = newest.map_or(0, |(last, _)| *last);
-    let mut live: HashMap<u64, Put> = segment
-        .iter()
-        .flat_map(|segment| segment.rows().into_iter().map(|row| segment.put_at(row.frame).unwrap()))
-        .map(|put| (put.put_id, put))
-        .collect();
+    let mut live: HashMap<u64, Put> =
+        segment.iter().flat_map(Segment::puts).map(|put| (put.put_id, put)).collect();
     let mut order = segment.as_ref().map_or(0, |segment| segment.footer.entries);
     for (_, bytes) in logs.range(base + 1..) {
         let (frames, sealed) = frames_of_log(bytes);
@@ -563,16 +692,24 @@ fn apply(live: &mut HashMap<u64, Put>, order: &mut u64, record: Record) {
             live.remove(&put_id);
         }
         Record::Header(_) | Record::Seal | Record::Footer(_) | Record::Count { .. } => {}
+        Record::Entry(_) | Record::Item(..) => unreachable!("they are unknown in a log"),
     }
 }
 
 /// Every frame of a file and every field of it, in words.
-pub(crate) fn listing(frames: &[Frame]) -> String {
+pub(crate) fn listing(
+    frames: &[Frame],
+    record_of: impl Fn(&Frame) -> Option<(Record, Vec<Noted>)>,
+) -> String {
     const KINDS: [&str; 8] = ["?", "HEADER", "PUT", "TOUCH", "DROP", "SEAL", "FOOTER", "COUNT"];
     let mut text = String::new();
     for frame in frames {
         let (_, noted) = record_of(frame).expect("a known record");
-        let kind = KINDS[usize::from(frame.kind)];
+        let kind = match frame.kind {
+            16 => "ENTRY",
+            17 => "ITEM",
+            kind => KINDS[usize::from(kind)],
+        };
         let (at, len, payload) = (frame.at, frame.len, frame.payload.len());
         let value = format!("payload {payload}, checksum 0x{:016x}", frame.checksum);
         writeln!(text, "{at:>6} {len:>5}  {kind:<22} {value}").unwrap();
