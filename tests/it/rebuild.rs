@@ -105,15 +105,18 @@ fn of_a_segment_that_is_cut_all_whole_frames_come_back() {
 
 #[test]
 fn a_header_of_which_only_the_seed_is_left_is_enough() {
-    let place = compacted();
+    // So many that they share strings, which are found without the footer.
+    let place = Place::with(6);
+    assert!(plugcache::__sim::compact(&place.open()));
     let mut segment = fs::read(place.v1("seg.1-1")).unwrap();
+    assert!(damage::segment_frames(&segment).iter().any(|(_, kind, _)| *kind == damage::ITEM));
     segment[..16].fill(0xEE);
     segment[25..64].fill(0xEE);
     let len = segment.len();
     segment[len - 128..].fill(0xEE);
     fs::write(place.v1("seg.1-1"), segment).unwrap();
-    assert_eq!(rebuild(&place).salvaged as usize, COUNT);
-    assert_eq!(found(&place.open(), COUNT), ALL);
+    assert_eq!(rebuild(&place).salvaged, 6);
+    assert_eq!(found(&place.open(), 6), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
