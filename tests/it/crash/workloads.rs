@@ -82,7 +82,7 @@ pub(super) static WORKLOADS: [Workload; 23] = [
     workload(
         "rebuild",
         &[Add(A, 2), Add(B, 4), Compact, Add(C, 6), Add(A, 8), Hours(1)],
-        &[Rebuild, Add(B, 2), Find(A)],
+        &[Rebuild, Add(B, 2), Find(C)],
     ),
     workload(
         "rebuild of what is damaged",
