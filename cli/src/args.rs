@@ -50,6 +50,8 @@ pub(crate) enum Verb {
     Sweep(SweepArgs),
     /// Writes the list of entries anew, from whatever of it can be read
     Rebuild(Json),
+    Export(ExportArgs),
+    Import(ImportArgs),
     /// Looks for what keeps a store from working, and says what to do
     Doctor(Json),
     /// Prints the completions of a shell
@@ -266,6 +268,29 @@ pub(crate) struct SweepArgs {
     /// Change nothing, and say what would go
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Writes entries into a directory of their own, for an image or another machine
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    /// A directory that is empty or not there yet
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Only the entries of this label (and of others, if given several times)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Takes in what another store or an export has and this one does not
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// The directory of the other store
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) json: Json,
 }

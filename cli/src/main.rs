@@ -32,7 +32,7 @@ use args::{Cli, Verb};
 use clap::Parser as _;
 use exit::{Done, Exit, Fail};
 use std::{env, ffi::OsString, process::ExitCode};
-use verbs::{doctor, drop, du, explain, find, ls, put, run, scrub, stats, sweep, texts};
+use verbs::{doctor, drop, du, explain, find, ls, put, run, scrub, stats, sweep, texts, transfer};
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
@@ -79,6 +79,8 @@ fn code(cli: Cli) -> u8 {
         Verb::Scrub(args) => scrub::scrub(&args, store),
         Verb::Sweep(args) => sweep::sweep(&args, store),
         Verb::Rebuild(args) => scrub::rebuild(&args, store),
+        Verb::Export(args) => transfer::export(&args, store),
+        Verb::Import(args) => transfer::import(&args, store),
         Verb::Doctor(args) => doctor::doctor(&args, store),
         Verb::Completions { shell } => texts::completions(shell),
         Verb::Man => texts::man(),

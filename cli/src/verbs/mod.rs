@@ -12,3 +12,4 @@ pub(crate) mod scrub;
 pub(crate) mod stats;
 pub(crate) mod sweep;
 pub(crate) mod texts;
+pub(crate) mod transfer;

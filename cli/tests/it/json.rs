@@ -57,6 +57,8 @@ fn printed() -> Vec<Value> {
         "stats --json",
         "du --json",
         "scrub --json",
+        "export --json exported",
+        "import --json exported",
         "sweep --json",
         "sweep --json --dry-run --max-files 0",
         "explain --json -s b.c -- ./tool a.c a.so",

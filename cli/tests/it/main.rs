@@ -19,3 +19,4 @@ mod run;
 mod run_alone;
 mod stores;
 mod terminal;
+mod transfer;
