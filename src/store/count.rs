@@ -1,8 +1,9 @@
 //! What is counted: by every handle, always, and for the whole store in COUNT frames of its logs.
 //!
 //! Counting is an addition in memory and no system call. A handle writes down what it has counted seldom: after an
-//! append that is made anyway, if enough has gathered, and when it is closed or dropped. What a killed process had
-//! not written down yet is lost.
+//! append that is made anyway, if enough has gathered; when it is closed; and when it is dropped, if it has stored
+//! something or found a few. So a process that only looks a plugin up writes nothing, and what it counted is lost, as
+//! is what a killed one had not written down yet.
 
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::{
 
 /// So many finds and adds are worth a write of their own beside an append.
 const GATHERED_MIN: u64 = 256;
+
+/// So many are worth one at the end of a handle that stored nothing: each such write is a frame that everybody who
+/// opens the store reads until the next compaction.
+const ENDED_MIN: u64 = 4;
 
 /// Defines what is counted: its place here is its number in COUNT frames for ever, so new ones come last.
 macro_rules! counted {
@@ -313,19 +318,21 @@ impl Counters {
 
     /// Whether enough has gathered to be written down with an append that is made anyway.
     pub(super) fn is_due(&self) -> bool {
-        let finds_and_adds = |numbers: &[u64; What::ALL.len()]| {
-            numbers
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| *place != What::SavedMs as usize)
-                .map(|(_, n)| n)
-                .sum()
-        };
-        let (now, written): (u64, u64) = (
-            finds_and_adds(&self.now()),
-            finds_and_adds(&self.written.lock().unwrap_or_else(PoisonError::into_inner)),
-        );
-        now.saturating_sub(written) >= GATHERED_MIN
+        self.gathered() >= GATHERED_MIN
+    }
+
+    /// Whether a handle that is dropped should write down what it has counted.
+    pub(super) fn is_due_at_the_end(&self) -> bool {
+        let has_added = self.counted[What::Adds as usize].load(Ordering::Relaxed) > 0;
+        has_added || self.gathered() >= ENDED_MIN
+    }
+
+    /// How many finds, adds and evictions are not written down yet.
+    fn gathered(&self) -> u64 {
+        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = self.now().into_iter().zip(written).enumerate();
+        let events = fresh.filter(|(place, _)| *place != What::SavedMs as usize);
+        events.map(|(_, (now, written))| now.saturating_sub(written)).sum()
     }
 
     /// What is to be written down now, by `write`; if that fails it is tried again with what comes on top.

@@ -306,7 +306,8 @@ impl Store {
     }
 
     /// Closes the handle and all its clones: later finds miss, later adds are skipped. Artifacts stay usable.
-    /// Deletes nothing, and nothing is lost without it.
+    /// Deletes nothing, and nothing is lost without it but a few counts: closing writes down what this handle has
+    /// counted ([`Stats::store`](crate::Stats)), dropping it only if it has stored something or counted several finds.
     pub fn close(&self) {
         self.0.end();
         self.0.closed.store(true, Ordering::Release);
@@ -316,7 +317,9 @@ impl Store {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.end();
+        if self.counters.is_due_at_the_end() {
+            self.end();
+        }
     }
 }
 

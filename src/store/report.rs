@@ -186,7 +186,8 @@ pub struct Stats {
     /// All counters of this handle.
     pub handle: Counts,
     /// Those of all handles there ever were on this store, this one included, as far as they have written them
-    /// down: when they were closed, or had counted some hundreds. What a killed process had not is lost.
+    /// down: when they were closed, or were dropped after they had stored something or counted several finds, or had
+    /// counted some hundreds. What a killed process had not is lost.
     pub store: Counts,
     /// A later version wrote parts of the store: what is understood is used, and nothing is evicted, compacted or
     /// swept.

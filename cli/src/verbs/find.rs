@@ -110,7 +110,10 @@ fn find(
     let config = places::config(store)?.exec(key.exec());
     let store = places::open(config.mode(Mode::RequireHit))?;
     let sources = key.sources(&store, &of.command, &[])?;
-    match store.get_or_build(&sources, |_| Err(())) {
+    let got = store.get_or_build(&sources, |_| Err(()));
+    // One hit would not be worth writing down to a handle that is only dropped.
+    store.close();
+    match got {
         Ok(got) => Ok((got.artifact, sources)),
         Err(BuildError::RequiredHit(why)) => {
             let artifact = wait.wait.map_or(Ok(None), |wait| wait_for(&store, &sources, wait))?;

@@ -86,6 +86,8 @@ impl Run<'_> {
 
     fn look_up(&mut self, store: Store, sources: &Sources) -> u8 {
         let got = store.get_or_build(sources, |build| self.build(build));
+        // One hit would not be worth writing down to a handle that is only dropped.
+        store.close();
         let got = match got {
             Ok(got) if got.how == How::Hit || got.how == How::Waited => match self.lacking(&got.artifact) {
                 None => return self.hit(&got),

@@ -64,6 +64,11 @@ fn run(
         process.fail(Fault { at, failure });
     };
     let mut world = World::on(disk.snapshot(), model.clone()).with_plan(Box::new(plan));
+    // A directory whose sync failed is known to the handle that asked for it. One that comes after it, where nothing
+    // could be written down either, may call durable what rests on it.
+    let is_followed = ops.iter().skip(1).any(|op| matches!(op, Op::Open(_)));
+    let is_losing = LOSING.map(Failure::Errno).contains(&failure);
+    world.is_lossy = is_followed && is_losing && matches!(at, At::From(_));
     world.is_behind = matches!(fault, Fault { at: At::From(_), failure: Failure::ShortRead(_) });
     for op in ops {
         world.run(*op)?;

@@ -136,6 +136,10 @@ impl World {
 
     fn reopen(&mut self, setup: Setup) {
         self.close();
+        // A handle that goes writes down what it has counted: killed there, it is not followed by another.
+        if self.plan.is_some() && !self.process.is_alive() {
+            return;
+        }
         self.trace_before.extend(self.process.trace());
         self.process = self.disk.process();
         self.setup = setup;
