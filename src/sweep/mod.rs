@@ -247,7 +247,7 @@ impl Sweep<'_> {
         let due: HashSet<_> = pending.iter().filter(|one| !is_kept(one)).map(|one| one.object).collect();
         if due.is_empty() {
             swept.kept = pending.len() as u64;
-            self.pending().extend(pending);
+            self.wait(pending);
             return swept;
         }
         let (named, mark) = self.manifest.named_among(&due);
@@ -277,10 +277,15 @@ impl Sweep<'_> {
             matches!(removed, Ok(Removed::Left))
         });
         swept.kept = pending.len() as u64;
+        self.wait(pending);
+        swept
+    }
+
+    /// Keeps in mind what is to be removed later, as far as there is room.
+    fn wait(&self, mut pending: Vec<Unnamed>) {
         pending.truncate(PENDING_MAX);
         pending.shrink_to_fit();
         self.pending().extend(pending);
-        swept
     }
 
     /// Removes the objects that only this entry names, although it still does: its next find is a miss.
