@@ -24,6 +24,8 @@ pub(super) struct Text {
     durability: Option<Durability>,
     mode: Option<Mode>,
     layers: Option<Vec<PathBuf>>,
+    // Written only if it is on: text without it is what earlier versions wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
     promote: Option<bool>,
     trust: Option<Trust>,
     build_wait_max_seconds: Option<Seconds>,
@@ -45,7 +47,7 @@ impl From<Config> for Text {
             durability: Some(config.durability),
             mode: Some(config.mode),
             layers: Some(config.layers),
-            promote: Some(config.promote),
+            promote: config.promote.then_some(true),
             trust: Some(config.trust),
             build_wait_max_seconds: Some(Seconds(config.build_wait_max)),
             memo: Some(config.memo),

@@ -15,7 +15,7 @@ fn i6_a_frame_with_a_wrong_length_hides_only_itself() {
     catches(Bug::LengthBelieved, || {
         let disk = with(&["a", "b", "c"]);
         // Behind the header: the length of the PUT of `a`.
-        disk.damage(v1("log.1"), 64 + 6, [0x80, 0x01]);
+        disk.damage(v1("log.1"), 64 + 14, [0x80, 0x01]);
         let store = open(&disk);
         for key in ["b", "c"] {
             assert_eq!(find(&store, key), Some(content(key)), "I6: a bad frame hides another, {key}");
