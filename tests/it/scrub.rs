@@ -167,7 +167,9 @@ fn progress_goes_from_nothing_to_all_and_its_last_cursor_is_a_place_to_go_on() {
         assert_eq!(rest.checked, 0);
         let half = told[19].cursor.unwrap();
         let rest = place.open().scrub(ScrubOptions::new().from(half)).unwrap();
-        assert!((1..=report.checked - 10).contains(&rest.checked), "{}", rest.checked);
+        // One slow thread holds the cursor back: then more is looked at again, and nothing is left out.
+        let most = if threads == 1 { report.checked - 10 } else { report.checked };
+        assert!((1..=most).contains(&rest.checked), "{}", rest.checked);
     }
 }
 
