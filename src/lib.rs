@@ -131,8 +131,8 @@ pub use sources::{
 pub use store::{
     Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Difference, DroppedBy,
     Entry, EntryOutput, Event, Explanation, FileSystem, Got, How, LoadOrBuildError, Loaded, Map, Miss,
-    Misses, Output, Outputs, RebuildReport, Recorded, Sealed, Skips, Stats, Status, Store, SweepOptions,
-    SweepReport, Why,
+    Misses, Output, Outputs, Parcel, ParcelObject, RebuildReport, Recorded, Sealed, Sink, Skips, Stats,
+    Status, Store, SweepOptions, SweepReport, Tier, TierError, TierKey, Why,
 };
 
 /// Compiles the example of the README.

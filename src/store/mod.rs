@@ -15,6 +15,7 @@
 //! forget.rs     entries dropped by request, or because nothing may stay
 //! repair.rs     scrub, rebuild
 //! layers.rs     read-only stores below this one; transfer.rs entries from one store into another
+//! tier.rs       places beyond this machine
 //! ```
 
 mod add;
@@ -40,6 +41,7 @@ mod repair;
 mod report;
 mod root;
 mod scratch;
+mod tier;
 mod transfer;
 
 use std::time::SystemTime;
@@ -59,6 +61,7 @@ pub use self::{
     outputs::Outputs,
     repair::RebuildReport,
     report::{Entry, EntryOutput, FileSystem, Stats, Status},
+    tier::{Parcel, ParcelObject, Sink, Tier, TierError, TierKey},
 };
 use self::{
     count::Counters,
