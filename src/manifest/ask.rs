@@ -54,7 +54,7 @@ impl Manifest {
             return Ok(Grown::No);
         };
         log.append(&Record::Count(record))?;
-        Ok(self.grown(log.known_end()))
+        Ok(self.grown(view))
     }
 
     /// How much there is, as last read.

@@ -28,7 +28,8 @@ use crate::{
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compacted {
-    Yes,
+    /// Into a segment below this log.
+    Yes(u64),
     /// Another process is at it.
     Elsewhere,
     /// Nothing to do, or a later version wrote parts of it and this one must keep away.
@@ -107,7 +108,7 @@ impl Manifest {
             .map_err(Trouble::of("sync", ".".as_ref()))
             .inspect_err(|_| self.leave_up_to(next, &mut self.state()))?;
         unlink_inputs(own, &listed, name)?;
-        Ok(Compacted::Yes)
+        Ok(Compacted::Yes(next))
     }
 
     /// Seals every log below `limit`, each read back until its SEAL shows.

@@ -50,6 +50,8 @@ pub(crate) struct Log {
     seed: u64,
     /// All before it has been taken in.
     known_end: u64,
+    /// How many frames that were.
+    frames: u64,
     /// A SEAL was read: nothing behind it exists.
     sealed: bool,
     /// It holds what only a later version understands: do not compact, evict or sweep.
@@ -96,6 +98,7 @@ impl Log {
                 access,
                 seed: header.seed,
                 known_end: SLOT_BYTES as u64,
+                frames: 0,
                 sealed: false,
                 unknown: header.ro_compat != 0,
                 end_seen: SLOT_BYTES as u64,
@@ -112,6 +115,11 @@ impl Log {
     /// How much of it has been taken in.
     pub(crate) fn known_end(&self) -> u64 {
         self.known_end
+    }
+
+    /// How many frames have been taken in.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -182,6 +190,7 @@ impl Log {
                 self.sealed = true;
                 break;
             }
+            self.frames += 1;
             match Record::skim(&frame) {
                 Ok(Said::Record(Record::Seal)) if planted::is(Bug::SealIgnored) => {}
                 Ok(Said::Record(Record::Seal)) => {

@@ -10,7 +10,7 @@
 //!                   ask.rs       what is asked beside entries
 //!                   size.rs      how much there is, without a look at each entry
 //!                   view.rs      one consistent look at all of it
-//!                   compact.rs   logs into a segment
+//!                   compact.rs   logs into a segment; grown.rs when
 //!                   check.rs     every byte of it looked at
 //!                   layer.rs     a segment that is the same for the same entries; masks, vouching
 //!                   rebuild.rs   a compaction that takes in what damage hides
@@ -20,6 +20,7 @@ mod ask;
 mod build;
 mod check;
 mod compact;
+mod grown;
 mod layer;
 mod log;
 mod past;
@@ -33,10 +34,12 @@ use std::{io, path::Path};
 
 pub use self::check::{ManifestDamage, ManifestFault};
 pub(crate) use self::{
-    compact::Compacted, layer::layer_of, past::Counts, rebuild::Rebuilt, size::Size, view::NoView,
+    compact::Compacted, grown::Grown, layer::layer_of, past::Counts, rebuild::Rebuilt, size::Size,
+    view::NoView,
 };
 use self::{
     log::{Appended, Log, Read},
+    segment::Segment,
     view::View,
 };
 use crate::{
@@ -55,8 +58,6 @@ use crate::{
     },
 };
 
-/// Logs are turned into a segment from this size on, so that replaying one costs about 1 ms at open.
-const LOG_BYTES_COMPACT: u64 = 512 * 1024;
 /// When nobody compacts (the compactor is stopped) a log of this size is followed by another.
 const LOG_BYTES_FULL: u64 = 8 << 20;
 /// How often an append is repeated that came behind a SEAL or off a slot. Each repetition needs somebody to
@@ -133,14 +134,6 @@ struct State {
     left: usize,
     /// How often the view was made anew.
     look: u64,
-}
-
-/// What the append left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grown {
-    No,
-    /// The log has reached the size at which it should be compacted.
-    Yes,
 }
 
 impl Manifest {
@@ -241,9 +234,15 @@ impl Manifest {
         all
     }
 
-    fn grown(&self, len: u64) -> Grown {
-        let enough = self.fs.size("LOG_BYTES_COMPACT", LOG_BYTES_COMPACT);
-        if len >= enough { Grown::Yes } else { Grown::No }
+    fn grown(&self, view: &View) -> Grown {
+        let bytes_max = self.fs.size("LOG_BYTES_COMPACT", grown::LOG_BYTES_COMPACT);
+        let Some(log) = &view.current else { return Grown::No };
+        let now = grown::Sizes {
+            log_bytes: log.known_end(),
+            log_frames: log.frames(),
+            segment_bytes: view.segment.as_ref().map_or(0, Segment::bytes_len),
+        };
+        grown::judge(now, bytes_max)
     }
 
     /// Whether files lie there that the next compaction would remove and nobody reads: what a killed one left.
@@ -279,8 +278,7 @@ impl Manifest {
                 continue;
             }
             if self.append_once(&mut state, record)? {
-                let len = state.view.current.as_ref().map_or(0, Log::known_end);
-                return Ok(self.grown(len));
+                return Ok(self.grown(&state.view));
             }
         }
         Err(Refused::Busy)

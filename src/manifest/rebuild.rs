@@ -39,7 +39,7 @@ impl Manifest {
                 Rebuilt { entries: (seen.len() + salvaged.len()) as u64, salvaged: salvaged.len() as u64 };
             Ok(salvaged)
         })?;
-        Ok((done == Compacted::Yes).then_some(rebuilt))
+        Ok(matches!(done, Compacted::Yes(_)).then_some(rebuilt))
     }
 }
 

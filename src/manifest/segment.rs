@@ -228,6 +228,11 @@ impl Segment {
         }))
     }
 
+    /// How long the file is.
+    pub(super) fn bytes_len(&self) -> u64 {
+        self.body.map.len() as u64
+    }
+
     pub(super) fn footer(&self) -> &Footer {
         &self.body.footer
     }

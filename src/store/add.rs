@@ -31,6 +31,9 @@ use crate::{
 /// An entry names at most this many outputs, so that finding it opens a bounded number of files.
 const OUTPUTS_MAX: usize = 1024;
 
+/// Litter is looked for after one compaction of so many: it lists every directory of the store.
+const LITTER_EVERY: u64 = 8;
+
 /// What became of an add.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a skipped add is no error, but its reason may interest somebody"]
@@ -348,7 +351,8 @@ impl Inner {
             self.count_evicted(&evicted, reason.rule().into());
         }
         self.drop_idle(&sweep, put.put_id);
-        if grown == Grown::Yes && self.compact(root) {
+        let compacted = if grown == Grown::Yes { self.compact(root) } else { None };
+        if compacted.is_some_and(|log| log % self.fs.size("LITTER_EVERY", LITTER_EVERY) == 0) {
             sweep.litter(&root.dir);
         }
     }
@@ -366,12 +370,11 @@ impl Inner {
         }
     }
 
-    pub(super) fn compact(&self, root: &Root) -> bool {
-        let compacted = matches!(root.manifest.compact(), Ok(Compacted::Yes));
-        if compacted {
-            self.watch.tell(|| Event::Compacted);
-        }
-        compacted
+    /// Below which log there is a segment now, if one was made.
+    pub(super) fn compact(&self, root: &Root) -> Option<u64> {
+        let Ok(Compacted::Yes(log)) = root.manifest.compact() else { return None };
+        self.watch.tell(|| Event::Compacted);
+        Some(log)
     }
 
     pub(super) fn count_evicted(&self, entries: &[Arc<Put>], rule: DroppedBy) {

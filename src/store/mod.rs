@@ -298,7 +298,7 @@ impl Store {
     #[cfg(any(test, fuzzing, feature = "__sim"))]
     pub(crate) fn compact_now(&self) -> bool {
         let root = self.0.root().ok().flatten();
-        root.is_some_and(|root| matches!(root.manifest.compact(), Ok(crate::manifest::Compacted::Yes)))
+        root.is_some_and(|root| matches!(root.manifest.compact(), Ok(crate::manifest::Compacted::Yes(_))))
     }
 
     #[cfg(any(test, fuzzing, feature = "__sim"))]

@@ -79,7 +79,7 @@ impl Store {
     /// entry is as right as any other: its objects are proved when it is used.
     ///
     /// A store with a damaged manifest also works without this. Its hidden entries are misses, and the next compaction
-    /// (every 512 KiB of new entries) makes that final.
+    /// (after at most 1,400 new entries) makes that final.
     ///
     /// # Errors
     /// The store is read-only, or a later version wrote to it, or the system refuses. Somebody else compacts, and does

@@ -127,7 +127,7 @@ fn adds_while_several_processes_compact_lose_nothing_for_new_handles_and_for_one
 #[test]
 fn adds_that_fill_logs_of_every_size_are_all_found() {
     let place = Place::new();
-    // An entry with a long label takes 60 of the 512 KiB after which a log becomes a segment.
+    // An entry with a long label takes 60 KiB: after 4 MiB of them a log becomes a segment.
     let long = |n: usize| format!("{n} {}", "long ".repeat(12_000));
     let (one, other, reader) = (place.store(), place.store(), place.store());
     thread::scope(|scope| {

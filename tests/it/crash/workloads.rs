@@ -24,8 +24,8 @@ const fn workload(name: &'static str, before: &'static [Op], ops: &'static [Op])
 
 /// Two entries fill a log. Each takes 384 bytes, or 448 with two outputs; the header takes 64.
 pub(super) const ROTATES: &[(&str, u64)] = &[("LOG_BYTES_FULL", 600)];
-/// An add behind two entries compacts.
-pub(super) const COMPACTS: &[(&str, u64)] = &[("LOG_BYTES_COMPACT", 1000)];
+/// An add behind two entries compacts, and looks for litter.
+pub(super) const COMPACTS: &[(&str, u64)] = &[("LOG_BYTES_COMPACT", 1000), ("LITTER_EVERY", 1)];
 
 const A: (u8, u8) = (1, 0);
 const B: (u8, u8) = (2, 0);
