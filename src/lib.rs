@@ -129,7 +129,7 @@ pub use sources::{
     Toolchain, ToolchainError,
 };
 pub use store::{
-    Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Difference, DroppedBy,
+    Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Day, Difference, DroppedBy,
     Entry, EntryOutput, Event, Explanation, FileSystem, Got, How, LoadOrBuildError, Loaded, Map, Miss,
     Misses, Output, Outputs, Parcel, ParcelObject, RebuildReport, Recorded, Sealed, Sink, Skips, Stats,
     Status, Store, SweepOptions, SweepReport, Tier, TierError, TierKey, Why,

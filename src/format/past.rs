@@ -60,6 +60,18 @@ pub(crate) struct Count {
     pub(crate) counts: Vec<(u8, u64)>,
     /// The last entries that were dropped, the oldest first.
     pub(crate) dropped: Vec<DropNote>,
+    /// The finds of the days on which any were written down, the oldest first.
+    pub(crate) days: Vec<DayCount>,
+}
+
+/// The finds that were written down on one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DayCount {
+    /// Counted from 1970-01-01 UTC.
+    #[serde(with = "postcard::fixint::le")]
+    pub(crate) day: u32,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
 }
 
 /// What is remembered of a dropped entry.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub(crate) use super::past::{Count, DropNote, DropReason, DropRule, Dropped, KeyStart};
+pub(crate) use super::past::{Count, DayCount, DropNote, DropReason, DropRule, Dropped, KeyStart};
 pub(crate) use super::recorded::{Lender, Recorded};
 use super::{
     frame::{self, Frame, Kind, TooLong},
@@ -407,6 +407,7 @@ pub(crate) mod tests {
                 upto: 3,
                 counts: vec![(0, 7), (200, u64::MAX)],
                 dropped: vec![DropNote { key: key(), when_ms: 9, rule: DropRule::Idle }],
+                days: vec![DayCount { day: 20_001, hits: 300, misses: 1 }],
             }),
         ]
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Counts, Grown, Manifest, Refused, Size, view::View};
 use crate::{
-    format::record::{Count, DropNote, KeyStart, Put, Record},
+    format::record::{Count, DayCount, DropNote, KeyStart, Put, Record},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -38,13 +38,19 @@ impl Manifest {
         self.state().view.table.past.sums()
     }
 
+    /// The finds of the last days on which any were written down, as last read, the oldest first.
+    pub(crate) fn days(&self) -> Vec<DayCount> {
+        self.state().view.table.past.days()
+    }
+
     /// Appends what a handle has counted, if that can be done by one write: it is not read back, for losing it
     /// costs only the knowledge.
-    pub(crate) fn count(&self, counts: &Counts) -> Result<Grown, Refused> {
+    pub(crate) fn count(&self, counts: &Counts, finds: DayCount) -> Result<Grown, Refused> {
         let mut state = self.state();
         self.refresh_state(&mut state)?;
-        let record =
-            Count { counts: counts.iter().map(|(what, n)| (*what, *n)).collect(), ..Count::default() };
+        let days = if finds.hits + finds.misses > 0 { vec![finds] } else { Vec::new() };
+        let counts = counts.iter().map(|(what, n)| (*what, *n)).collect();
+        let record = Count { counts, days, ..Count::default() };
         self.append_unread(&state.view, record)
     }
 

@@ -7,20 +7,52 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::table::Uniform;
-use crate::format::record::{Count, DropNote, Dropped, KeyStart};
+use crate::format::record::{Count, DayCount, DropNote, Dropped, KeyStart};
 
 /// The last so many dropped entries are remembered across a compaction (17 KiB), at most twice as many before it.
 pub(super) const DROPS_MAX: usize = 512;
 
+/// Of so many days finds are remembered across a compaction: a year.
+pub(super) const DAYS_MAX: usize = 366;
+
 /// What was counted, by the number that says what.
 pub(crate) type Counts = BTreeMap<u8, u64>;
+
+/// What one log has counted, or all up to one.
+#[derive(Debug, Default)]
+struct Sums {
+    counts: Counts,
+    /// Hits and misses of days.
+    days: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Sums {
+    fn add(&mut self, counts: impl IntoIterator<Item = (u8, u64)>, days: impl IntoIterator<Item = DayCount>) {
+        for (what, number) in counts {
+            let sum = self.counts.entry(what).or_default();
+            *sum = sum.saturating_add(number);
+        }
+        for DayCount { day, hits, misses } in days {
+            let sum = self.days.entry(day).or_default();
+            *sum = (sum.0.saturating_add(hits), sum.1.saturating_add(misses));
+            if self.days.len() > DAYS_MAX {
+                self.days.pop_first();
+            }
+        }
+    }
+
+    /// The oldest first.
+    fn days(&self) -> impl Iterator<Item = DayCount> + '_ {
+        self.days.iter().map(|(&day, &(hits, misses))| DayCount { day, hits, misses })
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Past {
     /// The log that is being read.
     log: u64,
     /// By the number of the log; a sum stands under the last log that it stands for.
-    counts: BTreeMap<u64, Counts>,
+    counts: BTreeMap<u64, Sums>,
     /// With the place in the order of dropping.
     dropped: HashMap<KeyStart, (u64, DropNote), Uniform>,
     drops: u64,
@@ -33,7 +65,7 @@ impl Past {
     }
 
     pub(super) fn count(&mut self, count: Count) {
-        let Count { upto, counts, dropped } = count;
+        let Count { upto, counts, dropped, days } = count;
         if upto >= self.log {
             // A sum of what is still to be read: not from any version of this.
             return;
@@ -44,11 +76,7 @@ impl Past {
             self.counts.retain(|log, _| *log > upto);
             upto
         };
-        let sums = self.counts.entry(place).or_default();
-        for (what, number) in counts {
-            let sum = sums.entry(what).or_default();
-            *sum = sum.saturating_add(number);
-        }
+        self.counts.entry(place).or_default().add(counts, days);
         dropped.into_iter().for_each(|note| self.note(note));
     }
 
@@ -92,20 +120,30 @@ impl Past {
 
     /// All that was counted.
     pub(super) fn sums(&self) -> Counts {
-        let mut sums = Counts::new();
-        for (what, number) in self.counts.values().flatten() {
-            let sum = sums.entry(*what).or_default();
-            *sum = sum.saturating_add(*number);
+        self.all().counts
+    }
+
+    /// The finds of the last days on which any were written down, the oldest first.
+    pub(super) fn days(&self) -> Vec<DayCount> {
+        self.all().days().collect()
+    }
+
+    fn all(&self) -> Sums {
+        let mut all = Sums::default();
+        for sums in self.counts.values() {
+            all.add(sums.counts.iter().map(|(what, number)| (*what, *number)), sums.days());
         }
-        sums
+        all
     }
 
     /// All of it, to stand for the logs up to this one; `None` if there is nothing to say.
     pub(super) fn summed_up(&self, upto: u64) -> Option<Count> {
-        let counts: Vec<_> = self.sums().into_iter().collect();
+        let all = self.all();
+        let days: Vec<_> = all.days().collect();
+        let counts: Vec<_> = all.counts.into_iter().collect();
         let dropped: Vec<_> = self.last_dropped().into_iter().map(|(_, note)| note).collect();
-        let is_empty = counts.is_empty() && dropped.is_empty();
-        (!is_empty).then_some(Count { upto, counts, dropped })
+        let is_empty = counts.is_empty() && dropped.is_empty() && days.is_empty();
+        (!is_empty).then_some(Count { upto, counts, dropped, days })
     }
 }
 
@@ -118,7 +156,7 @@ mod tests {
     };
 
     fn counted(upto: u64, number: u64) -> Count {
-        Count { upto, counts: vec![(3, number)], dropped: Vec::new() }
+        Count { upto, counts: vec![(3, number)], ..Count::default() }
     }
 
     fn drop_of(number: u64) -> Dropped {
@@ -141,6 +179,23 @@ mod tests {
         past.begin(7);
         past.count(counted(6, 111));
         assert_eq!(past.sums(), [(3, 111)].into());
+    }
+
+    #[test]
+    fn days_add_up_across_logs_and_a_year_of_them_fits_a_frame_with_all_drops() {
+        let day = |day, hits, misses| DayCount { day, hits, misses };
+        let counted = |days: Vec<DayCount>| Count { days, ..Count::default() };
+        let mut past = Past::default();
+        past.begin(1);
+        past.count(counted(vec![day(7, 1, 2), day(8, u64::MAX, 0)]));
+        past.begin(2);
+        past.count(counted(vec![day(8, 1, 1)]));
+        assert_eq!(past.days(), [day(7, 1, 2), day(8, u64::MAX, 1)]);
+        (0..5000).for_each(|number| past.dropped(&drop_of(number)));
+        (0..1000).for_each(|number| past.count(counted(vec![day(number, u64::MAX, u64::MAX)])));
+        let sum = past.summed_up(2).unwrap();
+        assert_eq!((sum.days.len(), sum.days[0].day), (DAYS_MAX, 1000 - DAYS_MAX as u32));
+        assert!(Record::Count(sum).to_frame(1).unwrap().len() <= FRAME_BYTES_MAX / 2);
     }
 
     #[test]

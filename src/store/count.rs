@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{add::NotAdded, explain::DroppedBy, observe::Miss};
 use crate::{
     error::Skip,
+    format::record::DayCount,
     manifest,
     sync::{
         Maker, Mutex, OnceLock, PoisonError,
@@ -70,6 +71,26 @@ pub struct Counts {
     pub evictions: ByLimit,
     /// Artifacts compared with what is stored ([`Mode::Compare`](crate::Mode::Compare)).
     pub compared: u64,
+}
+
+/// The finds of one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Day {
+    /// Which day, counted from 1970-01-01 UTC. That on which a handle wrote down what it had counted: of one that lives
+    /// long, not always that of the find.
+    pub day: u32,
+    /// Finds that gave an artifact.
+    pub hits: u64,
+    /// Finds that gave none.
+    pub misses: u64,
+}
+
+impl From<DayCount> for Day {
+    fn from(count: DayCount) -> Day {
+        Day { day: count.day, hits: count.hits, misses: count.misses }
+    }
 }
 
 /// Misses by reason.
@@ -335,18 +356,59 @@ impl Counters {
         events.map(|(_, (now, written))| now.saturating_sub(written)).sum()
     }
 
+    /// The finds of the days on which they were written down; those that this handle has not yet are of `today`.
+    pub(super) fn days(&self, written_down: Vec<DayCount>, today: u32) -> Vec<Day> {
+        let mut days: Vec<Day> = written_down.into_iter().map(Day::from).collect();
+        let own = finds(&self.unwritten(), today);
+        if own.hits + own.misses > 0 {
+            match days.iter_mut().find(|day| day.day == today) {
+                Some(day) => {
+                    day.hits = day.hits.saturating_add(own.hits);
+                    day.misses = day.misses.saturating_add(own.misses);
+                }
+                None => days.push(own.into()),
+            }
+        }
+        days
+    }
+
+    fn unwritten(&self) -> manifest::Counts {
+        let (now, written) = (self.now(), *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        gathered(&now, &written)
+    }
+
     /// What is to be written down now, by `write`; if that fails it is tried again with what comes on top.
-    pub(super) fn write_down<E>(&self, write: impl FnOnce(&manifest::Counts) -> Result<(), E>) {
+    pub(super) fn write_down<E>(
+        &self,
+        today: u32,
+        write: impl FnOnce(&manifest::Counts, DayCount) -> Result<(), E>,
+    ) {
         if !self.maker.get().is_some_and(|maker| maker.is_here()) {
             return;
         }
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.now();
-        let gathered =
-            What::ALL.iter().map(|what| (*what as u8, now[*what as usize] - written[*what as usize]));
-        let gathered: manifest::Counts = gathered.filter(|(_, number)| *number > 0).collect();
-        if !gathered.is_empty() && write(&gathered).is_ok() {
+        let gathered = gathered(&now, &written);
+        if !gathered.is_empty() && write(&gathered, finds(&gathered, today)).is_ok() {
             *written = now;
         }
+    }
+}
+
+/// What has come on top of what is written down.
+fn gathered(now: &[u64; What::ALL.len()], written: &[u64; What::ALL.len()]) -> manifest::Counts {
+    let all = What::ALL.iter().map(|what| *what as usize);
+    all.map(|place| (place as u8, now[place].saturating_sub(written[place])))
+        .filter(|(_, number)| *number > 0)
+        .collect()
+}
+
+/// The finds among what was counted.
+fn finds(counts: &manifest::Counts, day: u32) -> DayCount {
+    let misses = What::MissNeverSeen as u8..=What::MissMode as u8;
+    DayCount {
+        day,
+        hits: counts.get(&(What::Hits as u8)).copied().unwrap_or(0),
+        misses: counts.range(misses).map(|(_, number)| *number).fold(0, u64::saturating_add),
     }
 }

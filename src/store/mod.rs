@@ -52,7 +52,7 @@ pub use self::{
     build::Build,
     chore::{SweepOptions, SweepReport},
     compare::{Comparison, Difference},
-    count::{ByLimit, Counts, Misses, Skips},
+    count::{ByLimit, Counts, Day, Misses, Skips},
     explain::{DroppedBy, Explanation, Recorded, Why},
     failed::{BuildError, LoadOrBuildError},
     get::{Busy, Claim, Got, How, Loaded},
@@ -272,7 +272,9 @@ impl Store {
         let root = inner.root().ok().flatten();
         let written_down = root.as_ref().map(|root| root.manifest.counts()).unwrap_or_default();
         let store = inner.counters.with(&written_down);
+        let days = root.as_ref().map(|root| root.manifest.days()).unwrap_or_default();
         Stats {
+            days: inner.counters.days(days, inner.today()),
             is_partly_newer: root.as_ref().is_some_and(|root| root.manifest.is_partly_unknown()),
             other_formats: root.map(|root| root.other_formats(&inner.fs)).unwrap_or_default(),
             ..Stats::of(&entries, inner.counters.own(), store)
@@ -341,7 +343,9 @@ impl Inner {
             return;
         }
         let mut grown = Grown::No;
-        self.counters.write_down(|counts| root.manifest.count(counts).map(|now| grown = now));
+        self.counters.write_down(self.today(), |counts, finds| {
+            root.manifest.count(counts, finds).map(|now| grown = now)
+        });
         if grown == Grown::Yes {
             self.compact(root);
         }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::count::{Counts, Misses};
+use super::count::{Counts, Day, Misses};
 use crate::{
     digest::{ObjectDigest, SourceDigest},
     format::record::{Put, Recipe},
@@ -189,6 +189,8 @@ pub struct Stats {
     /// down: when they were closed, or were dropped after they had stored something or counted several finds, or had
     /// counted some hundreds. What a killed process had not is lost.
     pub store: Counts,
+    /// The finds of the last days on which any were written down, the oldest first, at most 366: as in `store`.
+    pub days: Vec<Day>,
     /// A later version wrote parts of the store: what is understood is used, and nothing is evicted, compacted or
     /// swept.
     pub is_partly_newer: bool,

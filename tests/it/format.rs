@@ -131,7 +131,7 @@ fn the_worked_log_decodes_to_what_the_document_says() {
         Record::Count { upto: 0, counts: first, .. },
         Record::Touch(touch),
         Record::Drop { put_id, key, reason: 0, .. },
-        Record::Count { upto: 0, counts, dropped },
+        Record::Count { upto: 0, counts, dropped, .. },
         Record::Seal,
     ] = &records[..]
     else {

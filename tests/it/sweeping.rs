@@ -25,6 +25,11 @@ fn stats(place: &Place) -> Stats {
     place.spectator().stats()
 }
 
+/// Hits and misses of all days: more than one, where midnight was in between.
+fn of_days(stats: &Stats) -> (u64, u64) {
+    (stats.days.iter().map(|day| day.hits).sum(), stats.days.iter().map(|day| day.misses).sum())
+}
+
 #[test]
 fn what_handles_count_is_summed_up_for_the_whole_store_and_outlives_compactions() {
     let place = Place::new();
@@ -35,11 +40,13 @@ fn what_handles_count_is_summed_up_for_the_whole_store_and_outlives_compactions(
         // Its own counts are in it, written down or not.
         let counted = store.stats();
         assert_eq!((counted.handle.hits, counted.hits, counted.store.hits), (1, 1, round + 1));
+        assert_eq!(of_days(&counted), (round + 1, round + 1));
         if round == 1 {
             assert!(__sim::compact(&store));
         }
     }
     let check = |stats: Stats| {
+        assert_eq!(of_days(&stats), (3, 3));
         let store = stats.store;
         assert_eq!((store.hits, store.saved, store.adds), (3, Duration::from_millis(300), 3));
         assert_eq!((store.misses.never_seen, store.misses.sum(), store.skips.sum()), (3, 3, 0));

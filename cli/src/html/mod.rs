@@ -3,7 +3,7 @@
 //! The data lies in it as JSON; script and style are in page.js and page.css beside this file.
 
 use crate::{entries::EntryJson, exit::Fail, outputs::put_at, place::absolute, signals::Hold};
-use plugcache::Store;
+use plugcache::{Day, Store};
 use serde::Serialize;
 use std::{io::Write as _, path::Path, time::SystemTime};
 
@@ -18,6 +18,7 @@ struct Data<'a> {
     dir: String,
     now_unix_s: u64,
     facts: &'a [(&'static str, String)],
+    days: Vec<Day>,
     entries: Vec<EntryJson>,
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn write(
         dir: store.config().dir().to_string_lossy().into_owned(),
         now_unix_s: crate::out::human::unix(SystemTime::now()),
         facts,
+        days: store.stats().days,
         entries: store.entries().map(|entry| EntryJson::new(&entry)).collect(),
     };
     let page = page(&data)?;

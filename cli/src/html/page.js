@@ -127,18 +127,22 @@
   });
 
   const drawChart = () => {
-    const series = data.per_day ?? (() => {
+    const counted = data.days.length > 0;
+    const series = counted ? data.days.map(({ day, hits, misses }) => ({ day, one: hits, two: misses })) : (() => {
       const count = new Map();
       const add = (seconds, of) => {
         const day = Math.floor(seconds / DAY);
-        const at = count.get(day) ?? { day, made: 0, used: 0 };
+        const at = count.get(day) ?? { day, one: 0, two: 0 };
         at[of] += 1;
         count.set(day, at);
       };
-      data.entries.forEach((entry) => { add(entry.made_unix_ms / 1000, "made"); add(entry.last_used_unix_s, "used"); });
+      data.entries.forEach((entry) => { add(entry.last_used_unix_s, "one"); add(entry.made_unix_ms / 1000, "two"); });
       return [...count.values()];
     })();
-    $("timehint").textContent = "Of the entries that are there: how many were built on a day (each was a miss), and for how many it was the day of their last use.";
+    const NAMES = counted ? [["one", "hits"], ["two", "misses"]] : [["one", "last used"], ["two", "built"]];
+    $("timehint").textContent = counted
+      ? "Finds by the day on which they were written down: hits, and misses, each of which cost a build."
+      : "Nobody has counted here yet. Of the entries that are there: for how many a day was that of their last use, and how many were built on it.";
     if (!series.length) return;
     const NS = "http://www.w3.org/2000/svg", W = 1100, H = 200, LEFT = 44, BOTTOM = 22, TOP = 22;
     const draw = (name, attributes, text) => {
@@ -150,13 +154,13 @@
     const today = Math.floor(now / DAY);
     const first = Math.max(Math.min(...series.map(({ day }) => day), today - 13), today - 364);
     const shown = series.filter(({ day }) => day >= first && day <= today);
-    const most = Math.max(1, ...shown.map(({ made, used }) => Math.max(made, used)));
+    const most = Math.max(1, ...shown.map(({ one, two }) => Math.max(one, two)));
     const wide = (W - LEFT) / (today - first + 1), high = (n) => n / most * (H - BOTTOM - TOP);
     const sum = (of) => shown.reduce((all, at) => all + at[of], 0);
-    const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `From ${date(first * DAY)} to ${date(today * DAY)}: ${sum("made")} built, ${sum("used")} last used` });
+    const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `From ${date(first * DAY)} to ${date(today * DAY)}: ${NAMES.map(([of, name]) => `${sum(of)} ${name}`).join(", ")}` });
     svg.append(draw("line", { class: "axis", x1: LEFT, x2: W, y1: H - BOTTOM, y2: H - BOTTOM }), draw("text", { x: LEFT - 6, y: TOP + 8, "text-anchor": "end" }, most), draw("text", { x: LEFT - 6, y: H - BOTTOM, "text-anchor": "end" }, 0));
     svg.append(draw("text", { x: LEFT, y: H - 6 }, date(first * DAY)), draw("text", { x: W, y: H - 6, "text-anchor": "end" }, date(today * DAY)));
-    [["made", "built"], ["used", "last used"]].forEach(([of, name], place) => {
+    NAMES.forEach(([of, name], place) => {
       svg.append(draw("rect", { x: LEFT + place * 90, y: 2, width: 10, height: 10, fill: `var(--${of})` }), draw("text", { x: LEFT + place * 90 + 14, y: 11 }, name));
       for (const at of shown) {
         if (!at[of]) continue;

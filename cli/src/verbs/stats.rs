@@ -11,7 +11,7 @@ use crate::{
     },
     place as places,
 };
-use plugcache::{ByLimit, Misses, Skips, Stats, Status, Store};
+use plugcache::{ByLimit, Day, Misses, Skips, Stats, Status, Store};
 use serde::Serialize;
 use std::{path::Path, time::Duration};
 
@@ -35,6 +35,8 @@ struct Numbers {
     evictions: By,
     /// Misses of what a limit had dropped not long before.
     asked_again: By,
+    /// The finds of the last days on which any were written down.
+    days: Vec<Day>,
     /// Of other versions, below the same directory.
     other_formats: Vec<u32>,
 }
@@ -85,6 +87,7 @@ impl Numbers {
             skips_by_reason: counts.skips.clone(),
             evictions: By::of(&counts.evictions),
             asked_again: By::of(&counts.asked_again),
+            days: stats.days.clone(),
             other_formats: stats.other_formats.clone(),
         }
     }

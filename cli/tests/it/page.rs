@@ -7,10 +7,22 @@ use std::{
     process::Command,
 };
 
-/// Labels and sizes of all kinds.
+/// Runs a command so many days ago, where a clock can be had that says so: else now. Whether it was another day.
+fn ago(place: &Place, days: usize, arguments: &str, more: &[&str]) -> bool {
+    let has_clock = have("faketime", &["-f", "-1d", "true"]);
+    let now = place.command(arguments);
+    let mut then = Command::new("faketime");
+    then.args(["-f", &format!("-{days}d")]).arg(now.get_program()).args(now.get_args());
+    then.current_dir(place.path("")).env("PLUGCACHE_DIR", place.store());
+    let mut command = if has_clock { then } else { now };
+    let code = command.args(more).output().unwrap().status.code();
+    assert!(matches!(code, Some(0 | 3)), "{code:?}");
+    has_clock
+}
+
+/// Labels and sizes of all kinds, and of all ages.
 fn place() -> Place {
     let place = Place::new();
-    let has_clock = have("faketime", &["-f", "-1d", "true"]);
     place.write("a.c", "a");
     for (number, label) in
         ["calculator", "</script><b>life", "mandelbrot", "piglatin", "ümläut"].iter().enumerate()
@@ -18,18 +30,8 @@ fn place() -> Place {
         for version in 0..=number {
             let file = place.path("artifact");
             fs::write(&file, vec![b'x'; 3000 * (number + 1) * (number + 1) + version]).unwrap();
-            let put = place.command("put -s a.c artifact");
-            // Of all ages, where a clock can be had that says so.
-            let (mut command, ago) = (Command::new("faketime"), format!("-{}d", 27 * (4 - number) + version));
-            command
-                .args(["-f", &ago])
-                .arg(put.get_program())
-                .args(put.get_args())
-                .current_dir(place.path(""));
-            command.env("PLUGCACHE_DIR", place.store());
-            let mut command = if has_clock { command } else { put };
-            command.args(["--label", label, "-c", &format!("n={number}.{version}")]);
-            assert!(command.output().unwrap().status.success());
+            let (days, context) = (27 * (4 - number) + version, format!("n={number}.{version}"));
+            ago(&place, days, "put -s a.c artifact", &["--label", label, "-c", &context]);
         }
     }
     place
@@ -121,6 +123,29 @@ fn the_page_shows_labels_by_size_and_a_table_that_is_sorted_and_filtered() {
         "3 of 15"
     ]);
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_page_shows_hits_and_misses_by_the_day() {
+    let place = Place::new();
+    place.write("a.c", "a");
+    place.write("artifact", "x");
+    ago(&place, 5, "put -s a.c artifact", &[]);
+    let is_other_day =
+        (0..3).all(|_| ago(&place, 3, "path -s a.c", &[])) && ago(&place, 2, "path -s a.c -c n=1", &[]);
+    if !is_other_day {
+        println!("skipped: faketime is missing");
+        return;
+    }
+    place.out("stats --html stats.html");
+    let script = r##"
+        const bars = [...document.querySelectorAll("#chart title")].map((bar) => bar.textContent.split(": ")[1]);
+        document.title = JSON.stringify([bars, document.querySelector("#chart svg").getAttribute("aria-label").split(": ")[1]]);
+    "##;
+    let Some(document) = document(&with_script(&place, "stats.html", script), &["--dump-dom"]) else {
+        return;
+    };
+    assert_eq!(title(&document), r#"[["3 hits","1 misses"],"3 hits, 1 misses"]"#);
 }
 
 #[test]

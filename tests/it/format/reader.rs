@@ -301,6 +301,8 @@ pub(crate) enum Record {
         upto: u64,
         counts: Vec<(u8, u64)>,
         dropped: Vec<(KeyStart, u64, usize)>,
+        /// Day, hits, misses.
+        days: Vec<(u32, u64, u64)>,
     },
     /// As the PUT that it was.
     Entry(Box<Put>),
@@ -476,6 +478,7 @@ fn record_with(
             })?,
             dropped: c
                 .list("dropped", |c| Some((key_start(c)?, c.u64("when")?, c.tag("rule", &REASONS)?)))?,
+            days: c.list("days", |c| Some((c.u32("day")?, c.number("hits")?, c.number("misses")?)))?,
         },
         16 if is_segment => Record::Entry(Box::new(put(c)?)),
         17 if is_segment => {
