@@ -206,12 +206,14 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether the log was deleted under this handle, with or without the store around it.
+    /// Whether the log was deleted under this handle, with or without the store around it. What cannot be told is
+    /// no: a handle that starts over from the path forgets which of its syncs have failed.
     pub(crate) fn is_deleted(&self) -> bool {
-        match &self.state().view.current {
-            Some(log) => log.is_deleted().unwrap_or(true),
-            None => self.dir.stat_self().map_or(true, |stat| stat.links == 0),
-        }
+        let deleted = match &self.state().view.current {
+            Some(log) => log.is_deleted().map_err(|trouble| trouble.source),
+            None => self.dir.stat_self().map(|stat| stat.links == 0),
+        };
+        deleted.unwrap_or_else(|error| error.kind() == io::ErrorKind::StaleNetworkFileHandle)
     }
 
     /// Entries under this source digest as last read, newest first. No system call.
