@@ -15,6 +15,9 @@ use crate::digest::{ObjectDigest, SourceDigest};
 /// hash shows: whoever can make a tier say so decides what the host executes. So [`entry`](Tier::entry) gives only what
 /// somebody vouches for whom this user trusts, for instance by a signature over key and parcel.
 ///
+/// It is never asked on a hit. What it must not do is use the store that it serves, for a thread that does waits for
+/// itself.
+///
 /// Every method is called from the thread of the host that waits, and several at once from several threads: an
 /// implementation keeps its own deadlines, and gives up early rather than late.
 pub trait Tier: Send + Sync {
@@ -75,11 +78,16 @@ pub struct ParcelObject {
 
 /// Where the bytes of one object go. `Send`, so that several can be filled at once.
 pub struct Sink<'a> {
-    pub(super) object: ParcelObject,
-    pub(super) into: Box<dyn io::Write + Send + 'a>,
+    object: ParcelObject,
+    into: Box<dyn io::Write + Send + 'a>,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    /// For tiers that are made of others, and for their tests: the store makes its own.
+    pub fn new(object: ParcelObject, into: impl io::Write + Send + 'a) -> Sink<'a> {
+        Sink { object, into: Box::new(into) }
+    }
+
     /// Which object is wanted.
     pub fn object(&self) -> ParcelObject {
         self.object
@@ -115,4 +123,10 @@ pub enum TierError {
     /// It will not answer until somebody changes its configuration.
     #[error("the tier cannot be used: {0}")]
     Misconfigured(String),
+}
+
+impl fmt::Debug for dyn Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tier")
+    }
 }
