@@ -5,8 +5,14 @@
 
 use std::{fmt, io, time::Duration};
 
-use super::artifact::Artifact;
-use crate::digest::{ObjectDigest, SourceDigest};
+use super::{Store, artifact::Artifact};
+use crate::{
+    config::Config,
+    digest::{ObjectDigest, SourceDigest},
+    error::OpenError,
+    fs::Fs,
+    sync::Arc,
+};
 
 /// A place beyond this machine that artifacts come from and go to: given to
 /// a store when it is opened.
@@ -14,6 +20,9 @@ use crate::digest::{ObjectDigest, SourceDigest};
 /// The bytes of objects need not be trusted: the store hashes them all. That an entry belongs to its key is what no
 /// hash shows: whoever can make a tier say so decides what the host executes. So [`entry`](Tier::entry) gives only what
 /// somebody vouches for whom this user trusts, for instance by a signature over key and parcel.
+///
+/// It is never asked on a hit. What it must not do is use the store that it serves, for a thread that does waits for
+/// itself.
 ///
 /// Every method is called from the thread of the host that waits, and several at once from several threads: an
 /// implementation keeps its own deadlines, and gives up early rather than late.
@@ -38,6 +47,30 @@ pub trait Tier: Send + Sync {
     /// An entry was used that is here, for the first time today: what a tier forgets after a time may be renewed.
     fn used(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) {
         let _ = (key, parcel, artifact);
+    }
+}
+
+impl Store {
+    /// As [`open`](Store::open), with a place beyond this machine that is asked for what is neither here nor in a layer,
+    /// and offered what is built here.
+    ///
+    /// It is asked in the modes [`Normal`](crate::Mode::Normal) and [`RequireHit`](crate::Mode::RequireHit), by a handle that may write
+    /// to the store; not for what was [forgotten](Store::forget) here by a handle with a tier, nor again where the last
+    /// of it did not load. Where builds are shared ([`get_or_build`](Store::get_or_build), [`claim`](Store::claim)) it is
+    /// asked by the one who would build, so that any number of processes ask once. What it does not have it is not
+    /// asked again for half a minute. What comes is hashed, published and committed here like an artifact that was built here,
+    /// within the same limits, and then found here: nothing is used from anywhere else.
+    ///
+    /// # Errors
+    /// As [`open`](Store::open).
+    pub fn open_with_tier(config: Config, tier: impl Tier + 'static) -> Result<Store, OpenError> {
+        Store::open_on(Fs::Os, config, Some(Arc::new(tier)))
+    }
+
+    /// As [`open_with_tier`](Store::open_with_tier), or no store at all, as [`open_or_disabled`](Store::open_or_disabled):
+    /// the tier is then never asked.
+    pub fn open_or_disabled_with_tier(config: Config, tier: impl Tier + 'static) -> Store {
+        Store::open_with_tier(config.clone(), tier).unwrap_or_else(|error| Store::unopened(config, &error))
     }
 }
 
@@ -75,11 +108,16 @@ pub struct ParcelObject {
 
 /// Where the bytes of one object go. `Send`, so that several can be filled at once.
 pub struct Sink<'a> {
-    pub(super) object: ParcelObject,
-    pub(super) into: Box<dyn io::Write + Send + 'a>,
+    object: ParcelObject,
+    into: Box<dyn io::Write + Send + 'a>,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    /// For tiers that are made of others, and for their tests: the store makes its own.
+    pub fn new(object: ParcelObject, into: impl io::Write + Send + 'a) -> Sink<'a> {
+        Sink { object, into: Box::new(into) }
+    }
+
     /// Which object is wanted.
     pub fn object(&self) -> ParcelObject {
         self.object
@@ -115,4 +153,10 @@ pub enum TierError {
     /// It will not answer until somebody changes its configuration.
     #[error("the tier cannot be used: {0}")]
     Misconfigured(String),
+}
+
+impl fmt::Debug for dyn Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tier")
+    }
 }
