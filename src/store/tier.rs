@@ -51,6 +51,13 @@ pub struct TierKey {
     pub exec: [u8; 32],
 }
 
+impl TierKey {
+    /// A key as it was written down somewhere.
+    pub fn new(source: SourceDigest, exec: [u8; 32]) -> TierKey {
+        TierKey { source, exec }
+    }
+}
+
 /// An entry on its way between stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
@@ -79,7 +86,12 @@ pub struct Sink<'a> {
     pub(super) into: Box<dyn io::Write + Send + 'a>,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    /// The bytes of `object` go into `into`: for tests of a tier, and for tiers before tiers.
+    pub fn new(object: ParcelObject, into: impl io::Write + Send + 'a) -> Sink<'a> {
+        Sink { object, into: Box::new(into) }
+    }
+
     /// Which object is wanted.
     pub fn object(&self) -> ParcelObject {
         self.object
