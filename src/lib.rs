@@ -130,9 +130,9 @@ pub use sources::{
 };
 pub use store::{
     Added, Artifact, Build, BuildError, Busy, ByLimit, Claim, Comparison, Counts, Difference, DroppedBy,
-    Entry, EntryOutput, Event, Explanation, FileSystem, Got, How, LoadOrBuildError, Loaded, Map, Miss,
-    Misses, Output, Outputs, Parcel, ParcelObject, RebuildReport, Recorded, Sealed, Sink, Skips, Stats,
-    Status, Store, SweepOptions, SweepReport, Tier, TierError, TierKey, Why,
+    Entry, EntryOutput, Event, Explanation, FetchError, Fetched, FileSystem, Got, How, LoadOrBuildError,
+    Loaded, Map, Miss, Misses, Output, Outputs, Parcel, ParcelObject, RebuildReport, Recorded, Sealed, Sink,
+    Skips, Stats, Status, Store, SweepOptions, SweepReport, Tier, TierError, TierKey, Why,
 };
 
 /// Compiles the example of the README.
@@ -159,14 +159,29 @@ pub mod __sim {
     pub use crate::planted::{Bug, plant};
     use crate::{
         Config, OpenError, Sources, SourcesBuilder, SourcesError, Store,
-        format::{frame, record::Record},
+        format::{frame, parcel, record::Record},
         fs::Fs,
     };
     use std::path::Path;
 
     /// Opens a store as one process on a simulated disk.
     pub fn open(process: Process, config: Config) -> Result<Store, OpenError> {
-        Store::open_on(Fs::Sim(process), config)
+        Store::open_on(Fs::Sim(process), config, None)
+    }
+
+    /// As [`open`], with a tier.
+    pub fn open_with_tier(
+        process: Process,
+        config: Config,
+        tier: impl crate::Tier + 'static,
+    ) -> Result<Store, OpenError> {
+        Store::open_on(Fs::Sim(process), config, Some(crate::sync::Arc::new(tier)))
+    }
+
+    /// The bytes of an entry that travels, written anew; `None` if they are none.
+    pub fn parcel_respelled(bytes: &[u8]) -> Option<Vec<u8>> {
+        let put = parcel::decode(bytes).ok()?;
+        parcel::encode(&put, put.details()?)
     }
 
     /// Digests sources that lie on a simulated disk.

@@ -76,12 +76,14 @@ pub enum Bug {
     StagedNotRechecked,
     /// **remove** does not look under its lock whether the reason still holds.
     ReasonNotRechecked,
+    /// The digest of what a tier sends is not looked at.
+    ReceivedBelieved,
 }
 
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 31] = [
         Bug::RenameBeforeSync,
         Bug::DirNotSynced,
         Bug::LengthBelieved,
@@ -112,6 +114,7 @@ impl Bug {
         Bug::BusyIsMissing,
         Bug::StagedNotRechecked,
         Bug::ReasonNotRechecked,
+        Bug::ReceivedBelieved,
     ];
 }
 

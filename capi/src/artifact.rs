@@ -46,7 +46,7 @@ struct Shown {
 impl Artifact {
     pub(crate) fn new(artifact: library::Artifact, how: &library::How) -> Box<Artifact> {
         let code = match how {
-            library::How::Hit => How::Hit,
+            library::How::Hit | library::How::Fetched => How::Hit,
             library::How::Waited => How::Waited,
             library::How::Built => How::Built,
             library::How::Compared(_) => How::Compared,

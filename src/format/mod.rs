@@ -3,6 +3,7 @@
 pub(crate) mod frame;
 mod mask;
 pub(crate) mod memo;
+pub(crate) mod parcel;
 pub(crate) mod past;
 pub(crate) mod put;
 pub(crate) mod record;

@@ -20,7 +20,7 @@ use crate::{
 /// with put ids that are hashes.
 pub(crate) fn layer_of(puts: &[Arc<Put>]) -> Result<(ManifestName, Vec<u8>), Trouble> {
     let too_long = || Trouble::of("write", "the layer".as_ref())(std::io::ErrorKind::FileTooLarge.into());
-    let mut sorted: Vec<Put> = puts.iter().map(|put| without_times(put)).collect();
+    let mut sorted: Vec<Put> = puts.iter().map(|put| put.without_times()).collect();
     sorted.sort_by_key(Put::identity);
     let mut all = Hasher::for_purpose("plugcache 2026-11-27 seed of a layer v1");
     let mut puts = Vec::with_capacity(sorted.len());
@@ -34,12 +34,6 @@ pub(crate) fn layer_of(puts: &[Arc<Put>]) -> Result<(ManifestName, Vec<u8>), Tro
     let (first, last) = (1, 1);
     let bytes = build::build((first, last), first_of(&all.finish()), &puts).map_err(|_| too_long())?;
     Ok((ManifestName::Segment { first, last }, bytes))
-}
-
-fn without_times(put: &Put) -> Put {
-    let mut put = Put { put_id: 0, order: 0, day: 0, made_ms: 0, cost_ms: 0, ..Put::clone(put) };
-    put.outputs.iter_mut().for_each(|output| output.stamp = Stamp::default());
-    put
 }
 
 fn first_of(digest: &[u8; 32]) -> u64 {

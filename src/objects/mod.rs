@@ -16,7 +16,7 @@ use std::{
 
 pub(crate) use self::{
     remove::{Disposal, Pruning, Removed},
-    stage::{Content, Lent, Published, Unpublished},
+    stage::{Content, Lent, NotReceived, Published, Receiving, Unpublished},
 };
 use crate::{
     config::Durability,

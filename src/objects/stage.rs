@@ -11,11 +11,14 @@
 //! stat                                   the stamp
 //! ```
 
+mod receive;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::receive::{NotReceived, Receiving};
 use super::{
     LEASE_POLL, Lease, OBJECT_MTIME, Objects, Removed, Unopened, Verified,
     copy::{self, Copy},
@@ -237,7 +240,7 @@ impl Objects {
                 Err(error) => return Err(Trouble::of("publish", &name)(error).into()),
             }
             if let Some(lease) = self.keep_existing(&staged, known)? {
-                return self.kept(&staged, lease);
+                return self.kept(&staged.digest, staged.executable, lease);
             }
         }
         Err(Unpublished::Busy)
@@ -303,19 +306,24 @@ impl Objects {
         stat.mode & 0o111 != 0 || self.is_alone(digest, stat)
     }
 
-    fn kept(&self, staged: &Staged, mut lease: Lease) -> Result<Published, Unpublished> {
-        let name = layout::object(&staged.digest);
-        if staged.executable && lease.stat.mode & 0o111 == 0 {
+    fn kept(
+        &self,
+        digest: &ObjectDigest,
+        executable: bool,
+        mut lease: Lease,
+    ) -> Result<Published, Unpublished> {
+        let name = layout::object(digest);
+        if executable && lease.stat.mode & 0o111 == 0 {
             // Changes ctime: whoever vouched for it hashes it once more.
             lease.file.set_mode(0o555).map_err(Trouble::of("set the mode of", &name))?;
             lease.stat = lease.file.stat().map_err(Trouble::of("examine", &name))?;
         }
         if self.durability == Durability::Sync {
             // It may have been published without a sync.
-            self.sync_kept(&lease, &staged.digest)?;
+            self.sync_kept(&lease, digest)?;
         }
         let stamp = self.stamp(&lease.stat).unwrap_or_default();
-        Ok(Published { digest: staged.digest, lease, stamp, executable: staged.executable })
+        Ok(Published { digest: *digest, lease, stamp, executable })
     }
 
     fn sync_kept(&self, lease: &Lease, digest: &ObjectDigest) -> Result<(), Trouble> {

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// An entry names at most this many outputs, so that finding it opens a bounded number of files.
-const OUTPUTS_MAX: usize = 1024;
+pub(super) const OUTPUTS_MAX: usize = 1024;
 
 /// What became of an add.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub(super) struct Committed {
     pub(super) root: Arc<Root>,
     pub(super) put: Arc<Put>,
     pub(super) outputs: Vec<Ready>,
+    /// What did not fit its frame.
+    pub(super) spilled: Option<Details>,
 }
 
 impl Store {
@@ -75,8 +77,16 @@ impl Store {
     /// [`Added::Skipped`].
     pub fn add(&self, sources: &Sources, outputs: Outputs) -> Result<Added, NoOutput> {
         let inner = &*self.0;
-        match inner.add(sources, &outputs, Vec::new(), Lent::ForCommit) {
-            Ok(_) => Ok(Added::Stored),
+        let is_offered = inner.tier.is_some();
+        let lent = if is_offered { Lent::ToHost } else { Lent::ForCommit };
+        match inner.add(sources, &outputs, Vec::new(), lent) {
+            Ok(committed) => {
+                if is_offered {
+                    let names = outputs.named.iter().map(|(name, _)| name.as_os_str());
+                    inner.offer(&inner.artifact_of(sources, names, committed));
+                }
+                Ok(Added::Stored)
+            }
             Err(NotAdded::Skipped(skip)) => Ok(Added::Skipped(skip)),
             Err(NotAdded::Compared(comparison)) => Ok(Added::Compared(comparison)),
             Err(NotAdded::NoOutput(problem)) => Err(problem),
@@ -180,7 +190,9 @@ impl Inner {
         let mut ready = self.publish(root, outputs, &replaced, &mut draw, lent).map_err(gone)?;
         let exec = self.exec().map_err(|why| Some(Skip::Disabled(why).into()))?;
         let mut put = self.put(sources, outputs, details, exec, &ready, &mut draw).map_err(Some)?;
+        let mut spilled_details = None;
         if !fits(&put) {
+            spilled_details = Some(details.clone());
             let spilled = Ready::Published(self.spill(root, details, &mut draw).map_err(gone)?);
             put.details = None.into();
             put.outputs.push(spilled.record(DETAILS_NAME));
@@ -194,7 +206,7 @@ impl Inner {
         };
         self.note_use(put.put_id);
         self.keep_limits(root, &put, &replaced, grown);
-        Ok(Committed { root: root.clone(), put, outputs: ready })
+        Ok(Committed { root: root.clone(), put, outputs: ready, spilled: spilled_details })
     }
 
     fn publish(
@@ -227,7 +239,12 @@ impl Inner {
     }
 
     /// Details too long for a frame become an object of their own.
-    fn spill(&self, root: &Root, details: &Details, draw: &mut Draw<'_>) -> Result<Published, NotAdded> {
+    pub(super) fn spill(
+        &self,
+        root: &Root,
+        details: &Details,
+        draw: &mut Draw<'_>,
+    ) -> Result<Published, NotAdded> {
         let bytes = details.to_bytes();
         let staged = root.objects.stage(&Content::Bytes(&bytes), draw, Lent::ForCommit);
         let published = staged.and_then(|staged| root.objects.publish(staged, &[]));
@@ -384,7 +401,7 @@ impl Inner {
 }
 
 /// Whether the entry fits a frame with its details in it.
-fn fits(put: &Put) -> bool {
+pub(super) fn fits(put: &Put) -> bool {
     put.framed_len() <= PAYLOAD_BYTES_MAX
 }
 

@@ -219,22 +219,19 @@ impl Build {
         };
         self.watched.succeeded = !matches!(added, Err(NotAdded::NoOutput(_)));
         match added {
-            Ok(committed) => Ok(Got { artifact: self.stored(committed), how: How::Built }),
+            Ok(committed) => {
+                let names = self.outputs.iter().map(|(name, _)| name.as_os_str());
+                let artifact = self.store.artifact_of(&self.sources, names, committed);
+                let store = self.store.clone();
+                // Those who wait for this build do not wait for the tier.
+                drop(self);
+                store.offer(&artifact);
+                Ok(Got { artifact, how: How::Built })
+            }
             Err(NotAdded::NoOutput(problem)) => Err(problem),
             Err(NotAdded::Skipped(skip)) => self.uncached(&outputs, How::Uncached(skip)),
             Err(NotAdded::Compared(comparison)) => self.uncached(&outputs, How::Compared(comparison)),
         }
-    }
-
-    fn stored(&self, committed: Committed) -> Artifact {
-        let Committed { root, put, outputs: ready } = committed;
-        let visible = put.visible().len();
-        let outputs = self.outputs.iter().zip(ready).take(visible);
-        let outputs = outputs.map(|((name, _), ready)| held_ready(name, ready)).collect();
-        let held = self.held(outputs, put.cost_ms);
-        let artifact = Artifact::new(Held { put: Some(put), root: Some(root), ..held });
-        self.store.live.note(&artifact);
-        artifact
     }
 
     /// The artifact from scratch: it owns the directory from here on.
@@ -248,20 +245,40 @@ impl Build {
                 Made::Packed(bytes) => Ok(HeldOutput::packed(name.clone(), bytes)),
             })
             .collect::<Result<_, _>>()?;
-        let held = self.held(held, u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX));
+        let cost_ms = u64::try_from(outputs.cost.as_millis()).unwrap_or(u64::MAX);
+        let held = self.store.held(&self.sources, held, cost_ms);
         let artifact = Artifact::new(Held { _scratch: vec![self.scratch], ..held });
         Ok(Got { artifact, how })
     }
+}
 
-    fn held(&self, outputs: Vec<HeldOutput>, cost_ms: u64) -> Held {
+impl Inner {
+    /// What was just committed, with the leases that it was committed under.
+    pub(super) fn artifact_of<'a>(
+        &self,
+        sources: &Sources,
+        names: impl Iterator<Item = &'a OsStr>,
+        committed: Committed,
+    ) -> Artifact {
+        let Committed { root, put, outputs: ready, spilled } = committed;
+        let visible = put.visible().len();
+        let outputs = names.zip(ready).take(visible);
+        let outputs = outputs.map(|(name, ready)| held_ready(name, ready)).collect();
+        let held = self.held(sources, outputs, put.cost_ms);
+        let artifact = Artifact::new(Held { put: Some(put), root: Some(root), spilled, ..held });
+        self.live.note(&artifact);
+        artifact
+    }
+
+    fn held(&self, sources: &Sources, outputs: Vec<HeldOutput>, cost_ms: u64) -> Held {
         Held {
-            fs: self.store.fs.clone(),
+            fs: self.fs.clone(),
             put: None,
             outputs,
-            sources: OnceLock::from(self.sources.clone()),
+            sources: OnceLock::from(sources.clone()),
             spilled: None,
-            label: self.sources.label().to_owned(),
-            made: SystemTime::UNIX_EPOCH + Duration::from_millis(self.store.now_ms()),
+            label: sources.label().to_owned(),
+            made: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_ms()),
             cost: Duration::from_millis(cost_ms),
             is_own_exec: true,
             root: None,

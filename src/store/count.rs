@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{add::NotAdded, explain::DroppedBy, observe::Miss};
+use super::{add::NotAdded, asked::Said, explain::DroppedBy, observe::Miss};
 use crate::{
     error::Skip,
     manifest,
@@ -46,6 +46,7 @@ counted! {
     SkipTooLong, SkipNewer, SkipBusy, SkipIo,
     EvictedMaxFiles, EvictedMaxBytes, EvictedIdleMax,
     Compared,
+    Fetched, FetchedBytes, TierHasNot, TierFailed,
 }
 
 /// How often what happened.
@@ -70,6 +71,14 @@ pub struct Counts {
     pub evictions: ByLimit,
     /// Artifacts compared with what is stored ([`Mode::Compare`](crate::Mode::Compare)).
     pub compared: u64,
+    /// Artifacts that came from the [tier](crate::Tier), and were stored.
+    pub fetched: u64,
+    /// Bytes of objects that came with them.
+    pub fetched_bytes: u64,
+    /// The tier had nothing, or nothing that was made from the same files.
+    pub tier_misses: u64,
+    /// The tier gave no answer, or one that was refused.
+    pub tier_errors: u64,
 }
 
 /// Misses by reason.
@@ -200,7 +209,27 @@ impl Counts {
                 idle_max: count(What::EvictedIdleMax),
             },
             compared: count(What::Compared),
+            fetched: count(What::Fetched),
+            fetched_bytes: count(What::FetchedBytes),
+            tier_misses: count(What::TierHasNot),
+            tier_errors: count(What::TierFailed),
         }
+    }
+}
+
+fn skipped(skip: &Skip) -> What {
+    match skip {
+        Skip::Disabled(_) => What::SkipDisabled,
+        Skip::ReadOnly => What::SkipReadOnly,
+        Skip::SourceChanged(_) => What::SkipSourceChanged,
+        Skip::NoSpace => What::SkipNoSpace,
+        Skip::NoPermission(_) => What::SkipNoPermission,
+        Skip::TooBig { .. } => What::SkipTooBig,
+        Skip::NoRoom => What::SkipNoRoom,
+        Skip::TooLong => What::SkipTooLong,
+        Skip::Newer => What::SkipNewer,
+        Skip::Busy => What::SkipBusy,
+        Skip::Io { .. } => What::SkipIo,
     }
 }
 
@@ -265,24 +294,26 @@ impl Counters {
         self.add(What::Adds, 1);
     }
 
+    pub(super) fn fetched(&self, bytes: u64) {
+        self.add(What::Fetched, 1);
+        self.add(What::FetchedBytes, bytes);
+    }
+
+    pub(super) fn not_fetched(&self, said: &Said) {
+        let what = match said {
+            Said::Nothing | Said::InputChanged(_) => What::TierHasNot,
+            Said::Failed(_) => What::TierFailed,
+            Said::NotStored(skip) => skipped(skip),
+        };
+        self.add(what, 1);
+    }
+
     pub(super) fn not_added(&self, why: &NotAdded) {
         let what = match why {
             // The caller's mistake.
             NotAdded::NoOutput(_) => return,
             NotAdded::Compared(_) => What::Compared,
-            NotAdded::Skipped(skip) => match skip {
-                Skip::Disabled(_) => What::SkipDisabled,
-                Skip::ReadOnly => What::SkipReadOnly,
-                Skip::SourceChanged(_) => What::SkipSourceChanged,
-                Skip::NoSpace => What::SkipNoSpace,
-                Skip::NoPermission(_) => What::SkipNoPermission,
-                Skip::TooBig { .. } => What::SkipTooBig,
-                Skip::NoRoom => What::SkipNoRoom,
-                Skip::TooLong => What::SkipTooLong,
-                Skip::Newer => What::SkipNewer,
-                Skip::Busy => What::SkipBusy,
-                Skip::Io { .. } => What::SkipIo,
-            },
+            NotAdded::Skipped(skip) => skipped(skip),
         };
         self.add(what, 1);
     }
@@ -323,15 +354,16 @@ impl Counters {
 
     /// Whether a handle that is dropped should write down what it has counted.
     pub(super) fn is_due_at_the_end(&self) -> bool {
-        let has_added = self.counted[What::Adds as usize].load(Ordering::Relaxed) > 0;
-        has_added || self.gathered() >= ENDED_MIN
+        let has = |what: What| self.counted[what as usize].load(Ordering::Relaxed) > 0;
+        has(What::Adds) || has(What::Fetched) || self.gathered() >= ENDED_MIN
     }
 
     /// How many finds, adds and evictions are not written down yet.
     fn gathered(&self) -> u64 {
         let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = self.now().into_iter().zip(written).enumerate();
-        let events = fresh.filter(|(place, _)| *place != What::SavedMs as usize);
+        let sums = [What::SavedMs as usize, What::FetchedBytes as usize];
+        let events = fresh.filter(|(place, _)| !sums.contains(place));
         events.map(|(_, (now, written))| now.saturating_sub(written)).sum()
     }
 

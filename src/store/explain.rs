@@ -27,6 +27,8 @@ pub struct Explanation {
     pub nearest: Option<Entry>,
     /// Why what is built now would not be stored, as far as that is known beforehand.
     pub unstorable: Option<String>,
+    /// What the [tier](crate::Tier) said when this handle last asked it for this, if it did not bring it.
+    pub tier: Option<String>,
 }
 
 /// One reason.
@@ -183,7 +185,7 @@ impl From<DropRule> for DroppedBy {
 
 impl Explanation {
     pub(super) fn of(why: Why) -> Explanation {
-        Explanation { why, also: Vec::new(), nearest: None, unstorable: None }
+        Explanation { why, also: Vec::new(), nearest: None, unstorable: None, tier: None }
     }
 
     /// Whether a find would hit.
@@ -205,8 +207,11 @@ impl fmt::Display for Explanation {
         if let Some(todo) = self.why.what_to_do() {
             write!(f, "\nwhat to do: {todo}")?;
         }
-        match &self.unstorable {
-            Some(why) => write!(f, "\nwhat is built now is not stored: {why}"),
+        if let Some(why) = &self.unstorable {
+            write!(f, "\nwhat is built now is not stored: {why}")?;
+        }
+        match self.tier.as_ref().filter(|_| !self.is_hit()) {
+            Some(said) => write!(f, "\nthe tier was asked: {said}"),
             None => Ok(()),
         }
     }

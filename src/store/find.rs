@@ -10,6 +10,7 @@ use std::{
 use super::{
     Inner, Store,
     artifact::{Artifact, Held},
+    get::How,
     inputs::Moves,
     observe::{Event, Miss},
     output::{Content, HeldOutput},
@@ -64,6 +65,9 @@ impl Store {
     /// Five system calls on a hit (per output beyond the first four more, per discovered input one), and no
     /// write, except one record per entry and day that it was used, and the memo, now and then, where discovered
     /// inputs had to be read.
+    ///
+    /// What is neither here nor in a layer is asked of the tier, if the store was opened
+    /// [with one](Store::open_with_tier): that takes as long as the tier takes.
     pub fn find(&self, sources: &Sources) -> Option<Artifact> {
         self.0.find(sources, &[]).ok()
     }
@@ -85,13 +89,23 @@ impl Inner {
     /// `except`: entries that are known not to load. If there are any, those of other executables are passed
     /// over too: one that failed says that the next is as likely to.
     pub(super) fn find(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
-        let found = self.find_uncounted(sources, except);
+        self.find_and_say(sources, except, true).map(|(artifact, _)| artifact)
+    }
+
+    /// As [`find`](Inner::find), and how it was come by; beyond this machine only if that is said.
+    pub(super) fn find_and_say(
+        &self,
+        sources: &Sources,
+        except: &[PutId],
+        beyond: bool,
+    ) -> Result<(Artifact, How), Miss> {
+        let (found, how) = self.find_uncounted(sources, except, beyond);
         self.count_find(sources, &found);
         self.note(match &found {
             Err(Miss::Unreadable(why)) => Some(why),
             _ => None,
         });
-        found
+        found.map(|artifact| (artifact, how))
     }
 
     pub(super) fn count_find(&self, sources: &Sources, found: &Result<Artifact, Miss>) {
@@ -110,7 +124,23 @@ impl Inner {
         }
     }
 
-    pub(super) fn find_uncounted(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
+    pub(super) fn find_uncounted(
+        &self,
+        sources: &Sources,
+        except: &[PutId],
+        beyond: bool,
+    ) -> (Result<Artifact, Miss>, How) {
+        match self.find_here(sources, except) {
+            Err(own) if beyond && self.tier.is_some() => match self.find_beyond(sources, except, own) {
+                Ok((artifact, how)) => (Ok(artifact), how),
+                Err(miss) => (Err(miss), How::Hit),
+            },
+            found => (found, How::Hit),
+        }
+    }
+
+    /// In the store and its layers.
+    fn find_here(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
         let found = self.find_once(sources, except);
         // Gone is also what a store looks like that was deleted under this handle: then look at the path.
         let is_gone = |miss: &Miss| {
@@ -191,17 +221,47 @@ impl Inner {
         checked?;
         // Proved anew by its state alone, unless every use is to be hashed.
         if let Some(artifact) = self.live.get(put.put_id).filter(|_| self.config.verify() != Verify::Always) {
-            self.touch(root, &put, &[]);
+            if self.touch(root, &put, &[]) {
+                self.tell_used(&artifact);
+            }
             self.note_use(put.put_id);
             return Ok(artifact);
         }
+        let (artifact, stamps) = self.open_outputs(root, put, spilled, exec)?;
+        if let Some(put) = artifact.put() {
+            if self.touch(root, put, &stamps) {
+                self.tell_used(&artifact);
+            }
+            self.note_use(put.put_id);
+        }
+        self.live.note(&artifact);
+        Ok(artifact)
+    }
+
+    /// An entry's artifact, whatever its build read, and without a trace of it: nobody uses it.
+    pub(super) fn open_unasked(
+        &self,
+        root: &Arc<Root>,
+        put: &Arc<Put>,
+        exec: &[u8; 32],
+    ) -> Result<Artifact, Miss> {
+        let spilled = self.spilled_details(root, put)?;
+        self.open_outputs(root, put.clone(), spilled, exec).map(|(artifact, _)| artifact)
+    }
+
+    /// The artifact, and the stamps that its entry does not have.
+    fn open_outputs(
+        &self,
+        root: &Arc<Root>,
+        put: Arc<Put>,
+        spilled: Option<Details>,
+        exec: &[u8; 32],
+    ) -> Result<(Artifact, Vec<(usize, Stamp)>), Miss> {
         let visible = put.visible().len();
         let mut opened = Opened { outputs: Vec::with_capacity(visible), ..Opened::default() };
         for number in 0..visible {
             self.open_output(root, &put, number, &mut opened)?;
         }
-        self.touch(root, &put, &opened.stamps);
-        self.note_use(put.put_id);
         let artifact = Artifact::new(Held {
             fs: self.fs.clone(),
             outputs: opened.outputs,
@@ -215,8 +275,7 @@ impl Inner {
             _scratch: opened.scratch,
             put: Some(put),
         });
-        self.live.note(&artifact);
-        Ok(artifact)
+        Ok((artifact, opened.stamps))
     }
 
     /// What the entry was made from, if that did not fit its frame and lies in an object of its own.
@@ -233,7 +292,7 @@ impl Inner {
 
     /// All that the build read beside its sources must be what it was, beside `sources` if they are elsewhere.
     /// Only regular files are read, and each once in one find, however many entries of the key name it.
-    fn check_discovered(
+    pub(super) fn check_discovered(
         &self,
         details: &Details,
         sources: &Sources,
@@ -379,12 +438,13 @@ impl Inner {
         Ok((output, scratch))
     }
 
-    /// Records that the entry was used today, and new stamps; failing costs another hashing.
-    fn touch(&self, root: &Root, put: &Put, fresh: &[(usize, Stamp)]) {
+    /// Records that the entry was used today, and new stamps; failing costs another hashing. Whether it was used for
+    /// the first time today.
+    fn touch(&self, root: &Root, put: &Put, fresh: &[(usize, Stamp)]) -> bool {
         let today = self.today();
         let is_writable = root.access == Access::Append || root.is_layer;
         if !is_writable || (put.day == today && fresh.is_empty()) {
-            return;
+            return false;
         }
         let mut stamps = Vec::new();
         if !fresh.is_empty() {
@@ -392,10 +452,11 @@ impl Inner {
             fresh.iter().for_each(|(number, stamp)| stamps[*number] = *stamp);
         }
         if root.is_layer {
-            return self.vouch_above(put, stamps);
+            self.vouch_above(put, stamps);
+            return false;
         }
         let touch = Touch { put_id: put.put_id, day: today, stamps };
         // The hit does not depend on it.
-        let _ = root.manifest.append(&Record::Touch(touch));
+        root.manifest.append(&Record::Touch(touch)).is_ok() && put.day != today
     }
 }

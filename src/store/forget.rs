@@ -12,7 +12,8 @@ use crate::{
 
 impl Store {
     /// Drops every entry under this source digest, whoever made it, and says how many there were. Those of layers are
-    /// hidden from this store, for good.
+    /// hidden from this store, for good. If this handle has a tier, the store does not take anything from any tier under
+    /// this source digest from now on, whoever asks.
     pub fn forget(&self, source: &SourceDigest) -> Result<usize, StoreError> {
         let of_it = |root: &Root| root.manifest.of_source(source.as_bytes());
         let dropped = self.0.drop_where(DropReason::Forgotten, of_it)?;
@@ -20,7 +21,7 @@ impl Store {
     }
 
     /// Drops every entry, and says how many there were. Open artifacts stay usable. The entries of layers are found as
-    /// before, unless they were forgotten.
+    /// before, unless they were forgotten, and those of a tier are fetched as before.
     pub fn clear(&self) -> Result<usize, StoreError> {
         self.0.drop_where(DropReason::Forgotten, |root| root.manifest.entries())
     }

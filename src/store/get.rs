@@ -34,8 +34,10 @@ const POLL_MAX: Duration = Duration::from_millis(25);
 pub enum How {
     /// It was in the store.
     Hit,
-    /// Somebody else built it while this caller waited.
+    /// Somebody else built it, or fetched it, while this caller waited.
     Waited,
+    /// It came from the [tier](crate::Tier), and is stored now.
+    Fetched,
     /// It was built now, and stored.
     Built,
     /// It was built now and not stored, for this reason.
@@ -50,6 +52,7 @@ impl fmt::Display for How {
         match self {
             How::Hit => f.write_str("hit"),
             How::Waited => f.write_str("waited"),
+            How::Fetched => f.write_str("fetched"),
             How::Built => f.write_str("built"),
             How::Uncached(why) => write!(f, "not stored: {why}"),
             How::Compared(comparison) => comparison.fmt(f),
@@ -165,9 +168,10 @@ impl Store {
         build: impl FnOnce(&mut Build) -> Result<(), E>,
         except: &[PutId],
     ) -> Result<Got, BuildError<E>> {
-        match self.0.find(sources, except) {
-            Ok(artifact) => return Ok(Got { artifact, how: How::Hit }),
-            Err(_) if self.0.config.mode() == Mode::RequireHit => {
+        let never_builds = self.0.config.mode() == Mode::RequireHit;
+        match self.0.find_and_say(sources, except, never_builds) {
+            Ok((artifact, how)) => return Ok(Got { artifact, how }),
+            Err(_) if never_builds => {
                 return Err(BuildError::RequiredHit(Box::new(self.0.explain(sources))));
             }
             Err(_) => {}
@@ -180,9 +184,11 @@ impl Store {
         let wait_max = self.0.config.build_wait_max();
         let claim = self.0.clone().claim_missing(sources, wait_max, except);
         let mut claimed = match claim.map_err(BuildError::NoScratch)? {
-            Claim::Hit(artifact) => return Ok(Got { artifact, how: How::Waited }),
-            Claim::Build(claimed) => claimed,
-            Claim::Busy(_) => Build::new(self.0.clone(), sources, Ok(None)).map_err(BuildError::NoScratch)?,
+            (Claim::Hit(artifact), how) => return Ok(Got { artifact, how }),
+            (Claim::Build(claimed), _) => claimed,
+            (Claim::Busy(_), _) => {
+                Build::new(self.0.clone(), sources, Ok(None)).map_err(BuildError::NoScratch)?
+            }
         };
         build(&mut claimed).map_err(BuildError::Build)?;
         claimed.finish().map_err(BuildError::NoOutput)
@@ -209,7 +215,7 @@ impl Store {
                         self.reject(&artifact, "it did not load");
                     }
                     failed += 1;
-                    if !matches!(how, How::Hit | How::Waited) || failed > 2 {
+                    if !matches!(how, How::Hit | How::Waited | How::Fetched) || failed > 2 {
                         return Err(LoadOrBuildError::Load(error));
                     }
                     // Only what is made from here on is worth another load. One's own that is there beside the failed
@@ -222,7 +228,8 @@ impl Store {
     }
 
     /// The artifact, or the right to build it, or the news that somebody else is at it: without waiting, for
-    /// hosts that must not block. `Build` may be sent to another thread; dropping it lets the next one build.
+    /// hosts that must not block; but that if nobody is at it, the tier is asked, which takes as long as the tier takes.
+    /// `Build` may be sent to another thread; dropping it lets the next one build.
     ///
     /// # Errors
     /// No directory to build in could be made, neither in the store nor in the system's temporary directory; or
@@ -243,32 +250,38 @@ impl Inner {
     }
 
     fn claim(self: Arc<Self>, sources: &Sources, wait_max: Duration) -> io::Result<Claim> {
-        match self.find(sources, &[]) {
-            Ok(artifact) => Ok(Claim::Hit(artifact)),
-            Err(_) if self.config.mode() == Mode::RequireHit => {
+        let never_builds = self.config.mode() == Mode::RequireHit;
+        match self.find_and_say(sources, &[], never_builds) {
+            Ok((artifact, _)) => Ok(Claim::Hit(artifact)),
+            Err(_) if never_builds => {
                 let explained = Box::new(self.explain(sources));
                 Err(io::Error::other(BuildError::<io::Error>::RequiredHit(explained)))
             }
-            _ => self.claim_missing(sources, wait_max, &[]),
+            Err(_) => self.claim_missing(sources, wait_max, &[]).map(|(claim, _)| claim),
         }
     }
 
-    /// After a miss: enters the flight, waiting up to `wait_max`, and looks again once inside.
+    /// After a miss: enters the flight, waiting up to `wait_max`, and looks again once inside. How a hit was come by is
+    /// told beside it.
     fn claim_missing(
         self: Arc<Self>,
         sources: &Sources,
         wait_max: Duration,
         except: &[PutId],
-    ) -> io::Result<Claim> {
+    ) -> io::Result<(Claim, How)> {
         let mut waited = Duration::ZERO;
         let mut poll = POLL_FIRST;
         loop {
             match self.enter_flight(sources) {
                 // Without a store, or in trouble with it, everybody builds alone.
-                Err(skip) => return Build::new(self, sources, Err(skip)).map(Claim::Build),
+                Err(skip) => {
+                    let build = Build::new(self, sources, Err(skip))?;
+                    return Ok((Claim::Build(build), How::Built));
+                }
                 Ok(Some(ticket)) => return self.claimed(sources, ticket, except),
                 Ok(None) if waited >= wait_max => {
-                    return Ok(Claim::Busy(Busy { store: self, sources: sources.clone() }));
+                    let busy = Busy { store: self, sources: sources.clone() };
+                    return Ok((Claim::Busy(busy), How::Waited));
                 }
                 Ok(None) => {}
             }
@@ -279,16 +292,22 @@ impl Inner {
         }
     }
 
-    fn claimed(self: Arc<Self>, sources: &Sources, ticket: Ticket, except: &[PutId]) -> io::Result<Claim> {
+    fn claimed(
+        self: Arc<Self>,
+        sources: &Sources,
+        ticket: Ticket,
+        except: &[PutId],
+    ) -> io::Result<(Claim, How)> {
+        let (found, how) = self.find_uncounted(sources, except, true);
         // The miss that led here was counted already.
-        let found = self.find_uncounted(sources, except);
         if found.is_ok() {
             self.count_find(sources, &found);
         }
         if let Ok(artifact) = found {
-            return Ok(Claim::Hit(artifact));
+            let how = if how == How::Hit { How::Waited } else { how };
+            return Ok((Claim::Hit(artifact), how));
         }
-        Build::new(self, sources, Ok(Some(ticket))).map(Claim::Build)
+        Build::new(self, sources, Ok(Some(ticket))).map(|build| (Claim::Build(build), How::Built))
     }
 
     fn enter_flight(&self, sources: &Sources) -> Result<Option<Ticket>, Skip> {

@@ -17,6 +17,7 @@ use super::{
     inputs::Moves,
     report::Entry,
     root::Root,
+    tier::TierKey,
 };
 use crate::{
     config::Verify,
@@ -55,7 +56,14 @@ impl Inner {
             explanation = below;
         }
         explanation.unstorable = self.why_unstorable();
+        explanation.tier = self.what_the_tier_said(sources).filter(|_| !explanation.is_hit());
         explanation
+    }
+
+    fn what_the_tier_said(&self, sources: &Sources) -> Option<String> {
+        self.tier.as_ref()?;
+        let key = TierKey::new(sources.digest(), self.exec().ok()?);
+        self.asked.said(&key).map(|said| said.to_string())
     }
 
     fn why_unstorable(&self) -> Option<String> {

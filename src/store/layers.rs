@@ -105,7 +105,8 @@ impl Inner {
         }
     }
 
-    /// Hides a source digest of the layers, if they have it and it is not hidden yet; how many entries that are.
+    /// Hides a source digest of the layers, if they have it and it is not hidden yet, and of a tier; how many entries of
+    /// layers that are.
     pub(super) fn mask(&self, source: &[u8; 32]) -> Result<usize, StoreError> {
         let mut below = 0;
         for layer in &self.layers {
@@ -116,7 +117,9 @@ impl Inner {
             below += layer.manifest.of_source(source).len();
         }
         let is_masked = |root: &Arc<Root>| root.manifest.is_masked(source);
-        if below == 0 || self.root().ok().flatten().as_ref().is_some_and(is_masked) {
+        // Nobody knows what a tier has, or will have.
+        let is_reached = below > 0 || (self.tier.is_some() && self.may_keep_more());
+        if !is_reached || self.root().ok().flatten().as_ref().is_some_and(is_masked) {
             return Ok(0);
         }
         let root =

@@ -15,17 +15,20 @@
 //! forget.rs     entries dropped by request, or because nothing may stay
 //! repair.rs     scrub, rebuild
 //! layers.rs     read-only stores below this one; transfer.rs entries from one store into another
-//! tier.rs       places beyond this machine
+//! tier.rs       places beyond this machine; fetch.rs what comes from there, offer.rs what goes there
+//! parcel.rs     entries as they travel; asked.rs what is remembered of asking
 //! ```
 
 mod add;
 mod artifact;
+mod asked;
 mod build;
 mod chore;
 mod compare;
 mod count;
 mod explain;
 mod failed;
+mod fetch;
 mod find;
 mod forget;
 mod get;
@@ -34,8 +37,10 @@ mod judge;
 mod layers;
 mod live;
 mod observe;
+mod offer;
 mod output;
 mod outputs;
+mod parcel;
 mod remember;
 mod repair;
 mod report;
@@ -55,6 +60,7 @@ pub use self::{
     count::{ByLimit, Counts, Misses, Skips},
     explain::{DroppedBy, Explanation, Recorded, Why},
     failed::{BuildError, LoadOrBuildError},
+    fetch::{FetchError, Fetched},
     get::{Busy, Claim, Got, How, Loaded},
     observe::{Event, Miss},
     output::{Map, Output, Sealed},
@@ -64,6 +70,7 @@ pub use self::{
     tier::{Parcel, ParcelObject, Sink, Tier, TierError, TierKey},
 };
 use self::{
+    asked::Asked,
     count::Counters,
     live::{ByPut, Live, Proved},
     observe::Watch,
@@ -124,6 +131,9 @@ struct Inner {
     root: RwLock<Option<Arc<Root>>>,
     /// Stores that are read where this one has no entry, in this order.
     layers: Vec<Arc<Root>>,
+    /// Who is asked for what is in none of these.
+    tier: Option<Arc<dyn Tier>>,
+    asked: Asked,
     closed: AtomicBool,
     /// Exec id, computed when first needed.
     exec: OnceLock<Result<[u8; 32], String>>,
@@ -150,16 +160,40 @@ impl Store {
     /// See [`OpenError`]; each says what to do. Hosts that would rather go on without a store use
     /// [`open_or_disabled`](Store::open_or_disabled).
     pub fn open(config: Config) -> Result<Store, OpenError> {
-        Store::open_on(Fs::Os, config)
+        Store::open_on(Fs::Os, config, None)
     }
 
     /// Opens the store that `config` describes, or none: then every find misses, every add is skipped, builds
     /// run, and [`status`](Store::status) says why.
     pub fn open_or_disabled(config: Config) -> Store {
-        Store::open(config.clone()).unwrap_or_else(|error| {
-            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-            Store::new(Fs::Os, config, Some(format!("{error}{cause}")), None)
-        })
+        Store::open(config.clone()).unwrap_or_else(|error| Store::unopened(config, &error))
+    }
+
+    /// As [`open`](Store::open), with a place beyond this machine that is asked for what is neither here nor in a layer,
+    /// and offered what is built here.
+    ///
+    /// It is asked in the modes [`Normal`](Mode::Normal) and [`RequireHit`](Mode::RequireHit), by a handle that may write
+    /// to the store; not for what was [forgotten](Store::forget) here by a handle with a tier, nor again where the last
+    /// of it did not load. Where builds are shared ([`get_or_build`](Store::get_or_build), [`claim`](Store::claim)) it is
+    /// asked by the one who would build, so that any number of processes ask once. What it does not have it is not
+    /// asked again for half a minute. What comes is hashed, published and committed here like an artifact that was built here,
+    /// within the same limits, and then found here: nothing is used from anywhere else.
+    ///
+    /// # Errors
+    /// As [`open`](Store::open).
+    pub fn open_with_tier(config: Config, tier: impl Tier + 'static) -> Result<Store, OpenError> {
+        Store::open_on(Fs::Os, config, Some(Arc::new(tier)))
+    }
+
+    /// As [`open_with_tier`](Store::open_with_tier), or no store at all, as [`open_or_disabled`](Store::open_or_disabled):
+    /// the tier is then never asked.
+    pub fn open_or_disabled_with_tier(config: Config, tier: impl Tier + 'static) -> Store {
+        Store::open_with_tier(config.clone(), tier).unwrap_or_else(|error| Store::unopened(config, &error))
+    }
+
+    fn unopened(config: Config, error: &OpenError) -> Store {
+        let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+        Store::new(Fs::Os, config, Some(format!("{error}{cause}")), None)
     }
 
     /// The store of the application `name` in the user's cache directory: `PLUGCACHE_DIR`, else
@@ -181,7 +215,7 @@ impl Store {
         Store::new(Fs::Os, Config::new(""), Some(why.into()), None)
     }
 
-    pub(crate) fn open_on(fs: Fs, config: Config) -> Result<Store, OpenError> {
+    pub(crate) fn open_on(fs: Fs, config: Config, tier: Option<Arc<dyn Tier>>) -> Result<Store, OpenError> {
         if config.mode() == Mode::Off {
             return Ok(Store::new(fs, config, Some("its mode is off".into()), None));
         }
@@ -190,11 +224,11 @@ impl Store {
         let root = Root::open(&fs, &config)?;
         let layers = config.layers().iter().map(|path| Root::open_layer(&fs, &config, path));
         let layers = layers.collect::<Result<_, _>>()?;
-        Ok(Store::with_layers(fs, config, None, root, layers))
+        Ok(Store::with_layers(fs, config, None, root, layers, tier))
     }
 
     fn new(fs: Fs, config: Config, disabled: Option<String>, root: Option<Arc<Root>>) -> Store {
-        Store::with_layers(fs, config, disabled, root, Vec::new())
+        Store::with_layers(fs, config, disabled, root, Vec::new(), None)
     }
 
     fn with_layers(
@@ -203,6 +237,7 @@ impl Store {
         disabled: Option<String>,
         root: Option<Arc<Root>>,
         layers: Vec<Arc<Root>>,
+        tier: Option<Arc<dyn Tier>>,
     ) -> Store {
         Store(Arc::new(Inner {
             fs,
@@ -210,6 +245,8 @@ impl Store {
             disabled,
             root: RwLock::new(root),
             layers,
+            tier,
+            asked: Asked::default(),
             closed: AtomicBool::new(false),
             exec: OnceLock::new(),
             memo: Memo::default(),

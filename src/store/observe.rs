@@ -2,7 +2,14 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::{Store, artifact::Artifact, compare::Comparison, explain::DroppedBy, report::Entry};
+use super::{
+    Store,
+    artifact::Artifact,
+    compare::Comparison,
+    explain::DroppedBy,
+    report::Entry,
+    tier::{TierError, TierKey},
+};
 use crate::{
     digest::ObjectDigest,
     error::Skip,
@@ -84,6 +91,22 @@ pub enum Event<'a> {
         /// The new entry.
         entry: &'a Entry,
     },
+    /// An artifact came from the [tier](crate::Tier), and was stored.
+    Fetched {
+        /// The new entry.
+        entry: &'a Entry,
+        /// How many bytes came; objects that were here already did not.
+        bytes: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The [tier](crate::Tier) gave no answer, or one that was refused.
+    TierFailed {
+        /// What it was asked for.
+        key: TierKey,
+        /// Why there is no answer, or what is wrong with it.
+        why: &'a TierError,
+    },
     /// An artifact was not stored.
     Skipped {
         /// What it was made from.
@@ -136,6 +159,10 @@ impl fmt::Display for Event<'_> {
             Event::Added { sources, entry } => {
                 write!(f, "added: {}, {} bytes", sources.label(), entry.bytes())
             }
+            Event::Fetched { entry, bytes, took } => {
+                write!(f, "fetched: {}, {bytes} bytes, {} ms", entry.label(), took.as_millis())
+            }
+            Event::TierFailed { key, why } => write!(f, "not fetched: {}: {why}", key.source),
             Event::Skipped { sources, why } => write!(f, "not stored: {}: {why}", sources.label()),
             Event::Compared { sources, comparison } => {
                 write!(f, "compared: {}: {comparison}", sources.label())

@@ -72,6 +72,10 @@ impl Entry {
         Entry(put)
     }
 
+    pub(super) fn put(&self) -> &Arc<Put> {
+        &self.0
+    }
+
     /// The key.
     pub fn source_digest(&self) -> SourceDigest {
         SourceDigest::from_bytes(self.0.source)

@@ -15,6 +15,9 @@ use crate::digest::{ObjectDigest, SourceDigest};
 /// hash shows: whoever can make a tier say so decides what the host executes. So [`entry`](Tier::entry) gives only what
 /// somebody vouches for whom this user trusts, for instance by a signature over key and parcel.
 ///
+/// It is never asked on a hit. What it must not do is use the store that it serves, for a thread that does waits for
+/// itself.
+///
 /// Every method is called from the thread of the host that waits, and several at once from several threads: an
 /// implementation keeps its own deadlines, and gives up early rather than late.
 pub trait Tier: Send + Sync {
@@ -51,13 +54,6 @@ pub struct TierKey {
     pub exec: [u8; 32],
 }
 
-impl TierKey {
-    /// A key as it was written down somewhere.
-    pub fn new(source: SourceDigest, exec: [u8; 32]) -> TierKey {
-        TierKey { source, exec }
-    }
-}
-
 /// An entry on its way between stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
@@ -82,12 +78,12 @@ pub struct ParcelObject {
 
 /// Where the bytes of one object go. `Send`, so that several can be filled at once.
 pub struct Sink<'a> {
-    pub(super) object: ParcelObject,
-    pub(super) into: Box<dyn io::Write + Send + 'a>,
+    object: ParcelObject,
+    into: Box<dyn io::Write + Send + 'a>,
 }
 
 impl<'a> Sink<'a> {
-    /// The bytes of `object` go into `into`: for tests of a tier, and for tiers before tiers.
+    /// For tiers that are made of others, and for their tests: the store makes its own.
     pub fn new(object: ParcelObject, into: impl io::Write + Send + 'a) -> Sink<'a> {
         Sink { object, into: Box::new(into) }
     }
@@ -127,4 +123,10 @@ pub enum TierError {
     /// It will not answer until somebody changes its configuration.
     #[error("the tier cannot be used: {0}")]
     Misconfigured(String),
+}
+
+impl fmt::Debug for dyn Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tier")
+    }
 }

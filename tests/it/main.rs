@@ -41,4 +41,5 @@ mod seed_limits;
 mod seed_rules;
 mod sweeping;
 mod tidy;
+mod tier;
 mod transfer;
