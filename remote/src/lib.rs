@@ -2,11 +2,14 @@
 
 mod body;
 mod bucket;
+mod bundle;
 mod client;
 mod clock;
 mod count;
+mod doctor;
 mod fetch;
 mod gate;
+mod gc;
 mod guarded;
 mod hex;
 mod keys;
@@ -23,11 +26,14 @@ mod tier;
 mod wire;
 
 pub use bucket::{Ask, Bucket, BucketError, Head, Keeper, Limits};
+pub use bundle::{BundleError, Pulled};
 pub use bytes::Bytes;
 pub use client::{Deadlines, Publisher};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use count::Counts;
+pub use doctor::{Check, Examination, Outcome, examine, lifecycle_rules};
 pub use gate::Health;
+pub use gc::{CollectOptions, CollectReport, OBJECT_AGE_MIN, collect};
 pub use guarded::GuardError;
 pub use keys::{KeyError, KeyId, PublicKey, SecretKey, Trust, revoke, trust};
 pub use memory::MemoryBucket;

@@ -25,7 +25,7 @@ pub(crate) enum Published {
     /// It can never be there.
     Unfit,
     /// It may be another time.
-    Failed(Failure),
+    Failed,
 }
 
 /// How much of what is there is believed.
@@ -40,12 +40,13 @@ pub(crate) enum How {
 /// Ends an upload.
 enum Stop {
     Unfit,
-    Failed(Failure),
+    Failed,
 }
 
 impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
+    /// What failed was counted where it was asked.
+    fn from(_: Failure) -> Stop {
+        Stop::Failed
     }
 }
 
@@ -59,7 +60,7 @@ impl Client {
                 Published::Done
             }
             Err(Stop::Unfit) => Published::Unfit,
-            Err(Stop::Failed(failure)) => Published::Failed(failure),
+            Err(Stop::Failed) => Published::Failed,
         }
     }
 
@@ -134,7 +135,7 @@ impl Client {
         let bytes = match self.read(&path, ENTRY_BYTES_MAX, budget) {
             Ok(bytes) => bytes,
             Err(Failure::NotFound | Failure::Failed(BucketError::TooLong)) => return Published::Done,
-            Err(failure) => return Published::Failed(failure),
+            Err(_) => return Published::Failed,
         };
         let now = self.clock.wall();
         let Ok(entry) = verify(&bytes, (&publisher.namespace, key), &self.trust, now) else {

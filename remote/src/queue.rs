@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use plugcache::{Artifact, Parcel, SourceDigest, TierKey};
+use plugcache::{Artifact, Entry, Parcel, SourceDigest, Store, TierKey};
 
 use crate::{
     client::Client,
@@ -45,6 +45,16 @@ pub trait Supply: Send + Sync {
 impl<F: Fn(&TierKey) -> Option<(Parcel, Artifact)> + Send + Sync> Supply for F {
     fn artifact(&self, key: &TierKey) -> Option<(Parcel, Artifact)> {
         self(key)
+    }
+}
+
+/// A store that the queue lies beside. Give it a handle without a tier, lest the two hold each other for ever.
+impl Supply for Store {
+    fn artifact(&self, key: &TierKey) -> Option<(Parcel, Artifact)> {
+        // The newest: a store may have several of one key, which differ in the files that their builds read.
+        let entry = self.entries().into_iter().filter(|entry| entry.tier_key() == *key);
+        let (_, parcel, artifact) = self.parcel(&entry.max_by_key(Entry::made)?)?;
+        Some((parcel, artifact))
     }
 }
 
@@ -94,6 +104,8 @@ struct State {
     held: HashMap<TierKey, (Parcel, Artifact)>,
     supply: Option<Arc<dyn Supply>>,
     has_news: bool,
+    /// Whether somebody waits: a pause is cut short.
+    is_urgent: bool,
     is_over: bool,
     /// Whether the thread has been started.
     is_manned: bool,
@@ -115,6 +127,7 @@ impl Queue {
         state.held.clear();
         state.supply = Some(supply);
         state.has_news = true;
+        state.is_urgent = true;
         Shared::man(&self.0, &mut state);
         self.0.changed.notify_all();
     }
@@ -156,6 +169,7 @@ impl Queue {
         let until = Instant::now() + wait;
         let mut state = self.0.state();
         state.has_news = true;
+        state.is_urgent = true;
         Shared::man(&self.0, &mut state);
         self.0.changed.notify_all();
         loop {
@@ -221,8 +235,11 @@ impl Shared {
             drop(state);
             if !self.round() {
                 let state = self.state();
-                let slept = self.changed.wait_timeout_while(state, PAUSE, |state| !state.is_over);
-                slept.unwrap_or_else(PoisonError::into_inner).0.has_news = true;
+                let slept =
+                    self.changed.wait_timeout_while(state, PAUSE, |state| !state.is_over && !state.is_urgent);
+                let mut state = slept.unwrap_or_else(PoisonError::into_inner).0;
+                state.has_news = true;
+                state.is_urgent = false;
             }
             self.changed.notify_all();
         }
@@ -278,7 +295,7 @@ impl Shared {
                 one(&counters.dropped_unfit);
                 self.done(path, file, job)
             }
-            Published::Failed(_) => false,
+            Published::Failed => false,
         }
     }
 

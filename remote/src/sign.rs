@@ -236,6 +236,16 @@ pub fn verify(
     Ok(entry)
 }
 
+/// The key that an entry is about, whoever signed it.
+pub(crate) fn key_in(bytes: &[u8]) -> Option<TierKey> {
+    read_unproved(bytes).map(|entry| entry.key)
+}
+
+/// What stands in an entry, whoever signed it: for clearing up, and for nothing that is executed.
+pub(crate) fn read_unproved(bytes: &[u8]) -> Option<Entry> {
+    Entry::read(&mut Reader(bytes))
+}
+
 /// Whether `tail` holds the signature, over `domain`, `statement` and what `tail` says itself, of somebody trusted.
 pub(crate) fn prove(
     domain: &[u8],

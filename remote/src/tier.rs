@@ -189,8 +189,9 @@ impl Remote {
         Ok(remote)
     }
 
-    /// Says where artifacts of uploads come from that were queued by processes which are gone: from a store that lies
-    /// where the queue's does. Give it a handle without a tier, lest the two hold each other for ever.
+    /// Says where artifacts of uploads come from that were queued by processes which are gone: a [`Store`](plugcache::Store)
+    /// on the directory that they were stored in. Without it artifacts are kept open until they are brought, 64 of them
+    /// at most.
     pub fn supply(&self, from: impl Supply + 'static) {
         if let Some(queue) = self.0.queue.get() {
             queue.supply(Arc::new(from));
@@ -257,7 +258,7 @@ impl Remote {
             Some(entry) => {
                 one(&client.counters.entries);
                 let entry = Arc::new(entry);
-                known.put(*key, entry.clone(), self.now() + KNOWN_FOR);
+                self.know(key, entry.clone());
                 Ok(Some(entry))
             }
             None => {
@@ -266,6 +267,11 @@ impl Remote {
                 Ok(None)
             }
         }
+    }
+
+    /// An entry that was proved is not asked for again for some minutes.
+    pub(crate) fn know(&self, key: &TierKey, entry: Arc<Entry>) {
+        self.0.known.put(*key, entry, self.now() + KNOWN_FOR);
     }
 
     /// An entry is worth nothing: not asked for again for a while, and what is built instead goes there afresh.

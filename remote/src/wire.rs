@@ -64,9 +64,4 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self) -> Option<String> {
         self.bytes().and_then(|bytes| String::from_utf8(bytes.to_vec()).ok())
     }
-
-    /// Whether all was read.
-    pub(crate) fn end(&self) -> Option<()> {
-        self.0.is_empty().then_some(())
-    }
 }

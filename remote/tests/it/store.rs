@@ -1,0 +1,130 @@
+//! Stores that share a bucket: what one builds no other builds.
+
+use std::{cell::Cell, path::PathBuf, time::Duration};
+
+use plugcache::{Config, Fetched, Got, NO_OPTIONS, Sources, Store, Toolchain};
+use plugcache_remote::{Mode, Remote};
+
+use crate::common::*;
+
+/// One machine: a store of its own, and the fleet's bucket behind it.
+struct Machine {
+    store: Store,
+    remote: Remote,
+    dir: PathBuf,
+    builds: Cell<u32>,
+}
+
+impl Machine {
+    fn new(fleet: &Fleet, machine: &str, mode: Mode) -> Machine {
+        let dir = fleet.dir.path().join(machine);
+        let remote = fleet.remote(mode);
+        let store = Store::open_with_tier(Config::new(dir.clone()), remote.clone()).unwrap();
+        Machine { store, remote, dir, builds: Cell::new(0) }
+    }
+
+    fn get(&self, what: &str) -> Got {
+        let tool = Toolchain::of_value("tool", "1");
+        let sources = Sources::new("test/1", &tool, NO_OPTIONS).bytes("what", what).digest().unwrap();
+        let got = self.store.get_or_build(&sources, |build| {
+            self.builds.set(self.builds.get() + 1);
+            build.write("large", large(what))?;
+            build.write("noise", noise(what))
+        });
+        let got = got.unwrap();
+        assert_eq!(got.artifact.output("large").unwrap().read().unwrap(), large(what));
+        assert_eq!(got.artifact.output("noise").unwrap().read().unwrap(), noise(what));
+        got
+    }
+}
+
+#[test]
+fn what_one_machine_builds_no_other_builds() {
+    let fleet = Fleet::new();
+    let first = Machine::new(&fleet, "first", Mode::ReadWrite);
+    assert_eq!(first.get("a").how.to_string(), "built");
+    assert_eq!(first.remote.flush(Duration::from_secs(60)), 0);
+    let second = Machine::new(&fleet, "second", Mode::ReadOnly);
+    assert_eq!(second.get("a").how.to_string(), "fetched");
+    assert_eq!(second.builds.get(), 0);
+    fleet.bucket.calls();
+    assert_eq!(second.get("a").how.to_string(), "hit");
+    assert_eq!(fleet.bucket.calls(), [""; 0], "a hit asks nobody");
+}
+
+#[test]
+fn whatever_is_wrong_with_the_bucket_every_host_gets_the_right_bytes() {
+    let faults = [
+        Fault::Flip(100),
+        Fault::Short(50),
+        Fault::Longer,
+        Fault::Breaks(10),
+        Fault::Silent,
+        Fault::Drip,
+        Fault::SlowDown(503),
+        Fault::Denied,
+        Fault::NoBucket,
+        Fault::Dead,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        for place in ["/cas/", "/ac/", ""] {
+            let fleet = Fleet::new();
+            let first = Machine::new(&fleet, "first", Mode::WriteThrough);
+            first.get("a");
+            fleet.bucket.set(fault.clone(), place);
+            let other = Machine::new(&fleet, &format!("other{number}"), Mode::WriteThrough);
+            let got = other.get("a");
+            assert_eq!(got.how.to_string(), "built", "{fault:?} at {place:?}");
+            assert!(got.artifact.is_stored());
+        }
+    }
+}
+
+#[test]
+fn objects_that_were_spoilt_in_the_bucket_are_right_again_after_the_next_build() {
+    let fleet = Fleet::new();
+    Machine::new(&fleet, "first", Mode::WriteThrough).get("a");
+    for path in fleet.object_paths() {
+        fleet.bucket.memory.plant(&path, "spoilt");
+    }
+    let second = Machine::new(&fleet, "second", Mode::WriteThrough);
+    assert_eq!(second.get("a").how.to_string(), "built");
+    let third = Machine::new(&fleet, "third", Mode::ReadOnly);
+    assert_eq!(third.get("a").how.to_string(), "fetched");
+}
+
+#[test]
+fn what_a_killed_host_had_queued_the_next_one_brings_from_the_store() {
+    let fleet = Fleet::new();
+    fleet.bucket.set(Fault::Dead, "");
+    let first = Machine::new(&fleet, "first", Mode::ReadWrite);
+    first.get("a");
+    let dir = first.dir.clone();
+    drop(first);
+    fleet.bucket.set(Fault::None, "");
+    let next = fleet.remote(Mode::ReadWrite);
+    assert_eq!(next.status().queue.unwrap().jobs, 1);
+    next.supply(Store::open(Config::new(dir)).unwrap());
+    assert_eq!(next.flush(Duration::from_secs(60)), 0);
+    assert_eq!(next.status().counts.published, 1);
+    let second = Machine::new(&fleet, "second", Mode::ReadOnly);
+    assert_eq!(second.get("a").how.to_string(), "fetched");
+}
+
+#[test]
+fn a_release_is_pulled_into_a_store_by_one_lookup() {
+    let fleet = Fleet::new();
+    let first = Machine::new(&fleet, "first", Mode::WriteThrough);
+    let names: Vec<_> = (0..20).map(|number| format!("plugin {number}")).collect();
+    let keys: Vec<_> = names.iter().map(|what| first.get(what).artifact.tier_key().unwrap()).collect();
+    first.remote.publish_bundle(&name("v1"), &keys).unwrap();
+    let second = Machine::new(&fleet, "second", Mode::ReadOnly);
+    let store = &second.store;
+    let pulled = second.remote.pull(&name("v1"), |key| matches!(store.fetch(key), Ok(Fetched::Now))).unwrap();
+    assert_eq!((pulled.keys, pulled.here), (20, 20));
+    fleet.bucket.calls();
+    for what in &names {
+        assert_eq!(second.get(what).how.to_string(), "hit");
+    }
+    assert_eq!(fleet.bucket.calls(), [""; 0]);
+}
