@@ -98,6 +98,7 @@ impl FromStr for PublicKey {
 }
 
 /// A key that signs. Its secret half is shown by nothing but [`generate`](SecretKey::generate)'s file.
+#[derive(Clone)]
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {

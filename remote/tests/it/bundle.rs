@@ -61,7 +61,7 @@ fn a_bundle_is_believed_under_its_name_in_its_namespace_and_in_its_time() {
     assert_eq!(refused(&fleet.reader(), "v2"), Some(Refusal::OtherKey));
     let mut config = fleet.config(Mode::ReadOnly);
     config.namespaces = vec![name("other")];
-    config.trust = config.trust.and(&name("other"), fleet.signer.key().public());
+    config.trust = config.trust.and(&name("other"), fleet.signer.public());
     assert_eq!(refused(&fleet.remote_of(config), "v1"), Some(Refusal::OtherNamespace));
     assert!(matches!(fleet.reader().load_bundle(&name("v3")), Err(BundleError::Absent)));
     fleet.clock.advance(22 * DAY);
@@ -86,7 +86,7 @@ fn a_revoked_signer_of_an_entry_is_not_believed_because_its_bundle_is() {
     let second = plugcache_remote::SecretKey::random().unwrap();
     let mut config = fleet.config(Mode::WriteThrough);
     config.trust = config.trust.and(&name("main"), second.public());
-    let trust = config.trust.clone().but_not(fleet.signer.key().id());
+    let trust = config.trust.clone().but_not(fleet.signer.id());
     config.publisher =
         Some(plugcache_remote::Publisher { namespace: name("main"), key: second, builder: "ci-8".into() });
     fleet.remote_of(config).publish_bundle(&name("v1"), &[built.key]).unwrap();

@@ -69,7 +69,7 @@ fn a_signed_entry_is_not_believed_under_another_key_or_in_another_namespace() {
     fleet.bucket.memory.plant(&from.replace("/main/", "/release/"), bytes);
     let mut config = fleet.config(Mode::ReadOnly);
     config.namespaces = vec![name("release")];
-    config.trust = config.trust.and(&name("release"), fleet.signer.key().public());
+    config.trust = config.trust.and(&name("release"), fleet.signer.public());
     let reader = fleet.remote_of(config);
     assert_eq!(fetch(&reader, &first.key), Ok(None));
     assert_eq!(reader.status().counts.refused_other_namespace, 1);
@@ -119,7 +119,7 @@ fn a_revoked_key_and_a_clock_that_is_ahead_are_told_apart() {
     let fleet = Fleet::new();
     let built = fleet.published("a");
     let mut config = fleet.config(Mode::ReadOnly);
-    config.trust = config.trust.but_not(fleet.signer.key().id());
+    config.trust = config.trust.but_not(fleet.signer.id());
     let reader = fleet.remote_of(config);
     assert_eq!(fetch(&reader, &built.key), Ok(None));
     assert_eq!(reader.status().counts.refused_revoked_key, 1);
@@ -143,7 +143,7 @@ fn more_bytes_than_the_signed_length_never_reach_a_sink() {
     let source = key.source.to_string();
     let exec: String = key.exec.iter().map(|byte| format!("{byte:02x}")).collect();
     let place = format!("fleet/v1/main/ac/{}/{source}{exec}", &source[..2]);
-    fleet.bucket.memory.plant(&place, entry.sign(&fleet.signer.key()).unwrap());
+    fleet.bucket.memory.plant(&place, entry.sign(&fleet.signer).unwrap());
     let digest = object.digest.to_string();
     let bomb = format!("fleet/v1/cas/{}/{digest}.zst", &digest[..2]);
     fleet.bucket.memory.plant(&bomb, zstd_of_nothing(1 << 28));
