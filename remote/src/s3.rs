@@ -127,7 +127,8 @@ impl S3Bucket {
         total: Duration,
         work: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> Result<T, BucketError> {
-        let mut task = self.spawn(timeout(total, work));
+        // The timer is made on the runtime: outside there is none.
+        let mut task = self.spawn(async move { timeout(total, work).await });
         match wait(&mut task.0) {
             Ok(Ok(answer)) => answer.map_err(|error| translated(&error)),
             Ok(Err(_)) => Err(BucketError::TooSlow("no answer in time")),

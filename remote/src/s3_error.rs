@@ -24,6 +24,10 @@ fn whole(error: &dyn Error) -> String {
 
 /// The first number that is told as a status: what the engine wrote comes behind it.
 fn status(text: &str) -> Option<u16> {
+    // Amazon's answer about a bucket of another region: no place to go to, and no status in the text.
+    if text.contains("redirect without LOCATION") {
+        return Some(301);
+    }
     let (_, rest) = text.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
 }

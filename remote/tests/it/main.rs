@@ -5,9 +5,12 @@
 
 mod bundle;
 mod common;
+mod engine;
 mod faults;
 mod poison;
+mod proxy;
 mod queue;
+mod s3;
 mod store;
 mod tending;
 mod tier;
