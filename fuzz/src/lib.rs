@@ -9,6 +9,7 @@ mod history;
 mod manifest;
 mod memo;
 mod model;
+mod parcel;
 mod store_dir;
 mod world;
 
@@ -16,13 +17,14 @@ pub use bytes::{config_text, depfile, elf, frame};
 pub use history::history;
 pub use manifest::{log_replay, segment};
 pub use memo::memo;
+pub use parcel::parcel;
 pub use store_dir::store_dir;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// All of them, under the names of their directories in `seeds/`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("config_text", config_text),
     ("depfile", depfile),
     ("elf", elf),
@@ -30,6 +32,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("history", history),
     ("log_replay", log_replay),
     ("memo", memo),
+    ("parcel", parcel),
     ("segment", segment),
     ("store_dir", store_dir),
 ];

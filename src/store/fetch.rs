@@ -85,6 +85,9 @@ impl Store {
         let none = || TierError::Misconfigured("the store was opened without one".into());
         let tier = inner.tier.as_ref().ok_or_else(none)?;
         let failed = |skip| store_error("fetch into", inner.config.dir(), skip);
+        if inner.config.max_files() == 0 {
+            return Err(failed(Skip::NoRoom).into());
+        }
         let root = inner.root_for_writing().map_err(failed)?;
         if root.manifest.is_masked(key.source.as_bytes()) {
             return Ok(Fetched::Nothing);

@@ -169,28 +169,6 @@ impl Store {
         Store::open(config.clone()).unwrap_or_else(|error| Store::unopened(config, &error))
     }
 
-    /// As [`open`](Store::open), with a place beyond this machine that is asked for what is neither here nor in a layer,
-    /// and offered what is built here.
-    ///
-    /// It is asked in the modes [`Normal`](Mode::Normal) and [`RequireHit`](Mode::RequireHit), by a handle that may write
-    /// to the store; not for what was [forgotten](Store::forget) here by a handle with a tier, nor again where the last
-    /// of it did not load. Where builds are shared ([`get_or_build`](Store::get_or_build), [`claim`](Store::claim)) it is
-    /// asked by the one who would build, so that any number of processes ask once. What it does not have it is not
-    /// asked again for half a minute. What comes is hashed, published and committed here like an artifact that was built here,
-    /// within the same limits, and then found here: nothing is used from anywhere else.
-    ///
-    /// # Errors
-    /// As [`open`](Store::open).
-    pub fn open_with_tier(config: Config, tier: impl Tier + 'static) -> Result<Store, OpenError> {
-        Store::open_on(Fs::Os, config, Some(Arc::new(tier)))
-    }
-
-    /// As [`open_with_tier`](Store::open_with_tier), or no store at all, as [`open_or_disabled`](Store::open_or_disabled):
-    /// the tier is then never asked.
-    pub fn open_or_disabled_with_tier(config: Config, tier: impl Tier + 'static) -> Store {
-        Store::open_with_tier(config.clone(), tier).unwrap_or_else(|error| Store::unopened(config, &error))
-    }
-
     fn unopened(config: Config, error: &OpenError) -> Store {
         let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
         Store::new(Fs::Os, config, Some(format!("{error}{cause}")), None)

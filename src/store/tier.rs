@@ -5,8 +5,14 @@
 
 use std::{fmt, io, time::Duration};
 
-use super::artifact::Artifact;
-use crate::digest::{ObjectDigest, SourceDigest};
+use super::{Store, artifact::Artifact};
+use crate::{
+    config::Config,
+    digest::{ObjectDigest, SourceDigest},
+    error::OpenError,
+    fs::Fs,
+    sync::Arc,
+};
 
 /// A place beyond this machine that artifacts come from and go to: given to
 /// a store when it is opened.
@@ -41,6 +47,30 @@ pub trait Tier: Send + Sync {
     /// An entry was used that is here, for the first time today: what a tier forgets after a time may be renewed.
     fn used(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) {
         let _ = (key, parcel, artifact);
+    }
+}
+
+impl Store {
+    /// As [`open`](Store::open), with a place beyond this machine that is asked for what is neither here nor in a layer,
+    /// and offered what is built here.
+    ///
+    /// It is asked in the modes [`Normal`](crate::Mode::Normal) and [`RequireHit`](crate::Mode::RequireHit), by a handle that may write
+    /// to the store; not for what was [forgotten](Store::forget) here by a handle with a tier, nor again where the last
+    /// of it did not load. Where builds are shared ([`get_or_build`](Store::get_or_build), [`claim`](Store::claim)) it is
+    /// asked by the one who would build, so that any number of processes ask once. What it does not have it is not
+    /// asked again for half a minute. What comes is hashed, published and committed here like an artifact that was built here,
+    /// within the same limits, and then found here: nothing is used from anywhere else.
+    ///
+    /// # Errors
+    /// As [`open`](Store::open).
+    pub fn open_with_tier(config: Config, tier: impl Tier + 'static) -> Result<Store, OpenError> {
+        Store::open_on(Fs::Os, config, Some(Arc::new(tier)))
+    }
+
+    /// As [`open_with_tier`](Store::open_with_tier), or no store at all, as [`open_or_disabled`](Store::open_or_disabled):
+    /// the tier is then never asked.
+    pub fn open_or_disabled_with_tier(config: Config, tier: impl Tier + 'static) -> Store {
+        Store::open_with_tier(config.clone(), tier).unwrap_or_else(|error| Store::unopened(config, &error))
     }
 }
 

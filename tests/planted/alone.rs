@@ -6,7 +6,7 @@ use super::{
 };
 use plugcache::{
     __sim::{self, At, Bug, Failure, Fault, Verb},
-    Added, Config, Exec, Outputs, Store,
+    Added, Artifact, Config, Exec, Outputs, Parcel, Sink, Store, Tier, TierError, TierKey,
 };
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
@@ -135,5 +135,40 @@ fn i9_a_touched_entry_stays_dropped() {
         assert_eq!(store.forget(&sources("a").digest()).unwrap(), 1);
         drop(artifact);
         assert_eq!(found(&disk, "a"), None, "I9: a dropped entry is back");
+    });
+}
+
+/// Has one parcel, and bytes that are not those of its objects.
+#[derive(Clone, Default)]
+struct Liar(std::sync::Arc<std::sync::Mutex<Option<Parcel>>>);
+
+impl Tier for Liar {
+    fn entry(&self, _: &TierKey) -> Result<Option<Parcel>, TierError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn objects(&self, _: &TierKey, wanted: &mut [Sink<'_>]) -> Result<(), TierError> {
+        for sink in wanted {
+            let len = usize::try_from(sink.object().len).unwrap();
+            std::io::Write::write_all(sink, &vec![b'x'; len]).unwrap();
+        }
+        Ok(())
+    }
+
+    fn offer(&self, _: &TierKey, parcel: &Parcel, _: &Artifact) {
+        *self.0.lock().unwrap() = Some(parcel.clone());
+    }
+}
+
+#[test]
+fn i1_wrong_bytes_from_a_tier_are_not_handed_out() {
+    catches(Bug::ReceivedBelieved, || {
+        let liar = Liar::default();
+        let builder = __sim::open_with_tier(with(&[]).process(), config().build(), liar.clone()).unwrap();
+        assert_eq!(add(&builder, "a", "a"), Added::Stored);
+        let disk = with(&[]);
+        let store = __sim::open_with_tier(disk.process(), config().build(), liar).unwrap();
+        assert_eq!(find(&store, "a"), None, "I1: bytes that are not those of the object");
+        assert_eq!(found(&disk, "a"), None, "I1: bytes that are not those of the object");
     });
 }

@@ -15,6 +15,7 @@
 //! turns       directed interleavings
 //! listings    looks at a manifest that others overtake
 //! layers      import, export, masks and promotion
+//! fetch       what comes from a tier
 //! pins        the counts below which a run is red
 //! memo        digests of unchanged files, written into the store
 //! rules       one directed test for each rule of the protocols
@@ -24,6 +25,7 @@
 
 mod check;
 mod faults;
+mod fetch;
 mod histories;
 mod kills;
 mod layers;
