@@ -88,9 +88,12 @@ pub enum BucketError {
     /// It asks for fewer requests (429, 503).
     #[error("the engine asks for patience ({0})")]
     SlowDown(u16),
-    /// A limit was reached.
+    /// A limit was reached, and it may be the engine's fault.
     #[error("{0}")]
     TooSlow(&'static str),
+    /// The time was over while bytes were coming: it was too much for that time.
+    #[error("it was not all there when the time was over")]
+    OutOfTime,
     /// No connection, one that broke, or an answer that is none.
     #[error("the engine cannot be reached: {0}")]
     Unreachable(String),

@@ -12,10 +12,7 @@
 //! Each entry in it is believed for its own signature alone: the bundle's says which ones belong together.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::SystemTime,
 };
@@ -28,7 +25,7 @@ use crate::{
     clock,
     keys::{SecretKey, Trust},
     name::Name,
-    sign::{ENTRY_BYTES_MAX, Entry, LIFETIME, Refusal, check_times, key_in, prove, seal, verify},
+    sign::{ENTRY_BYTES_MAX, LIFETIME, Refusal, check_times, key_in, prove, seal, verify},
     tier::Remote,
     wire::{Reader, Writer},
 };
@@ -130,17 +127,17 @@ impl Remote {
             let now = client.clock.wall();
             let signed = read(&bytes, (namespace, name), &client.trust, now);
             let signed = signed.inspect_err(|why| client.counters.refused(*why))?;
-            return Ok(signed.into_iter().filter_map(|bytes| self.learn(namespace, bytes)).collect());
+            return Ok(signed.into_iter().filter_map(|bytes| self.believe(namespace, bytes)).collect());
         }
         Err(BundleError::Absent)
     }
 
-    fn learn(&self, namespace: &Name, bytes: &[u8]) -> Option<TierKey> {
+    fn believe(&self, namespace: &Name, bytes: &[u8]) -> Option<TierKey> {
         let client = &self.0.client;
         let key = key_in(bytes)?;
         match verify(bytes, (namespace, &key), &client.trust, client.clock.wall()) {
             Ok(entry) => {
-                self.know(&key, Arc::<Entry>::new(entry));
+                self.learn(&key, entry);
                 Some(key)
             }
             Err(why) => {

@@ -127,10 +127,11 @@ impl Client {
         self.gate.enter(self.clock.now()).map_err(Failure::Shut)?;
         let answer = ask(&limits);
         match &answer {
-            // These are answers: it is there.
+            // These are answers: the engine is there.
             Ok(_) | Err(BucketError::NotFound | BucketError::TooLong | BucketError::Sink(_)) => {
                 self.gate.passed();
             }
+            Err(BucketError::OutOfTime) => self.gate.late(self.clock.now()),
             Err(error) => {
                 one(&self.counters.failures);
                 self.gate.failed(error, self.clock.now());

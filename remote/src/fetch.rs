@@ -66,6 +66,21 @@ impl Client {
         parallel: usize,
         budget: Budget,
     ) -> Result<(), NoObject> {
+        let filled = self.fill_all(entry, wanted, parallel, budget);
+        if let Err(NoObject::Failed(Failure::Failed(error @ BucketError::OutOfTime))) = &filled {
+            // Once, however many came at once: else an engine that drips would cost every lookup all its time.
+            self.gate.failed(error, self.clock.now());
+        }
+        filled
+    }
+
+    fn fill_all(
+        &self,
+        entry: &Entry,
+        wanted: &mut [Sink<'_>],
+        parallel: usize,
+        budget: Budget,
+    ) -> Result<(), NoObject> {
         let threads = parallel.min(wanted.len());
         if threads <= 1 {
             return wanted.iter_mut().try_for_each(|sink| self.fill_one(entry, sink, budget));

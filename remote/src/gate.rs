@@ -1,7 +1,7 @@
 //! Whether the engine is asked at all: a breaker, so that one silent engine costs a host seconds and not minutes.
 //!
 //! ```text
-//! closed   3 failures in a row, or one "slow down"   -> open
+//! closed   3 failures more than half of what went well, or one "slow down"   -> open
 //! open     after 30 s (5 s), doubling, with jitter   -> one caller tries: right = closed, wrong = open for longer
 //! off      it is misconfigured: nothing but a new client asks again
 //! ```
@@ -13,8 +13,11 @@ use std::{
 
 use crate::{bucket::BucketError, clock::jittered};
 
-/// Failures in a row after which nobody asks for a while.
-const FAILURES_MAX: u32 = 3;
+/// What a failure weighs, and what an answer takes away again: an engine that gives entries and no objects fails too.
+const FAILURE: u32 = 2;
+const ANSWER: u32 = 1;
+/// Three failures in a row, after which nobody asks for a while.
+const WEIGHT_MAX: u32 = 3 * FAILURE;
 const OPEN_FIRST: Duration = Duration::from_secs(30);
 const OPEN_FIRST_SLOWED: Duration = Duration::from_secs(5);
 const OPEN_MAX: Duration = Duration::from_secs(15 * 60);
@@ -33,7 +36,7 @@ pub enum Health {
 
 #[derive(Debug, Default)]
 struct State {
-    failures: u32,
+    weight: u32,
     /// Not asked before this time; `None`: closed.
     open_until: Option<Duration>,
     open_for: Duration,
@@ -77,8 +80,23 @@ impl Gate {
     /// It answered.
     pub(crate) fn passed(&self) {
         let mut state = self.state();
-        let (off, is_told) = (state.off.take(), state.is_told);
-        *state = State { off, is_told, ..State::default() };
+        // Of what was asked before it was opened: that says nothing of now.
+        if state.open_until.is_some() && !state.is_tried {
+            return;
+        }
+        if state.open_until.is_some() {
+            let (off, is_told) = (state.off.take(), state.is_told);
+            *state = State { off, is_told, ..State::default() };
+        }
+        state.weight = state.weight.saturating_sub(ANSWER);
+    }
+
+    /// It answered, and could not finish in its time: no failure of one call, but who tries it has tried in vain.
+    pub(crate) fn late(&self, now: Duration) {
+        let is_tried = self.state().is_tried;
+        if is_tried {
+            self.failed(&BucketError::OutOfTime, now);
+        }
     }
 
     /// It did not.
@@ -89,8 +107,8 @@ impl Gate {
             state.off.get_or_insert_with(|| why.clone());
             return;
         }
-        state.failures += 1;
-        if state.is_tried || is_slowed || state.failures >= FAILURES_MAX {
+        state.weight = state.weight.saturating_add(FAILURE);
+        if state.is_tried || is_slowed || state.weight >= WEIGHT_MAX {
             let first = if is_slowed { OPEN_FIRST_SLOWED } else { OPEN_FIRST };
             // Several callers may fail at once: that is one event.
             if state.open_until.is_none_or(|until| now >= until) {
@@ -148,14 +166,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_between_failures_keeps_it_open_to_all() {
+    fn few_failures_among_many_answers_keep_it_open_to_all_and_many_do_not() {
         let gate = Gate::default();
-        for _ in 0..10 {
+        for _ in 0..100 {
             gate.failed(&dead(), Duration::ZERO);
-            gate.failed(&dead(), Duration::ZERO);
+            gate.passed();
             gate.passed();
         }
         assert_eq!(gate.enter(Duration::ZERO), Ok(()));
+        for _ in 0..10 {
+            gate.failed(&dead(), Duration::ZERO);
+            gate.passed();
+        }
+        assert_eq!(gate.enter(Duration::ZERO), Err(Shut::Resting));
     }
 
     #[test]

@@ -235,11 +235,18 @@ async fn read(store: &AmazonS3, path: &Path, ask: &Ask, to: &mpsc::Sender<Piece>
     if answer.range.end.saturating_sub(answer.range.start) > ask.len_max {
         return Err(BucketError::TooLong);
     }
-    let mut pieces = answer.into_stream();
+    let (mut pieces, mut has_come) = (answer.into_stream(), false);
     loop {
         let next = timeout_at((Instant::now() + ask.limits.stall).min(until), pieces.next()).await;
-        match next.map_err(|_| BucketError::TooSlow("it stopped in the middle"))? {
+        let Ok(next) = next else {
+            // Bytes came, and no pause was too long: it is not the engine that failed.
+            let is_over = has_come && Instant::now() >= until;
+            let stopped = BucketError::TooSlow("it stopped in the middle");
+            return Err(if is_over { BucketError::OutOfTime } else { stopped });
+        };
+        match next {
             Some(Ok(bytes)) => {
+                has_come = true;
                 if to.send(Piece::Bytes(bytes)).await.is_err() {
                     // The caller has gone.
                     return Ok(());

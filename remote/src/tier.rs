@@ -93,10 +93,18 @@ pub(crate) struct Inner {
     pub(crate) client: Arc<Client>,
     mode: Mode,
     absent: Recent<TierKey, ()>,
-    pub(crate) known: Recent<TierKey, Arc<Entry>>,
+    known: Recent<TierKey, Known>,
     /// Keys of which something that lay in the bucket was wrong: what is built for them is put there afresh.
     spoilt: Recent<TierKey, ()>,
     queue: OnceLock<Queue>,
+}
+
+/// An entry that was proved.
+#[derive(Clone)]
+struct Known {
+    entry: Arc<Entry>,
+    /// How long it took to come, which is not there any more for its objects.
+    spent: Duration,
 }
 
 /// What a client is at.
@@ -242,24 +250,25 @@ impl Remote {
         }
     }
 
-    fn find(&self, key: &TierKey) -> Result<Option<Arc<Entry>>, Failure> {
+    fn find(&self, key: &TierKey) -> Result<Option<Known>, Failure> {
         let Inner { client, absent, known, .. } = &*self.0;
-        if let Some(entry) = known.get(key, self.now()).filter(|entry| client.clock.wall() < entry.expires) {
+        let in_time = |known: &Known| client.clock.wall() < known.entry.expires;
+        if let Some(known) = known.get(key, self.now()).filter(in_time) {
             one(&client.counters.entries_remembered);
-            return Ok(Some(entry));
+            return Ok(Some(known));
         }
         if absent.get(key, self.now()).is_some() {
             one(&client.counters.absent_remembered);
             return Ok(None);
         }
         one(&client.counters.lookups);
+        let begun = self.now();
         let found = client.find_entry(key, client.budget(client.deadlines.lookup_max))?;
         match found {
             Some(entry) => {
                 one(&client.counters.entries);
-                let entry = Arc::new(entry);
-                self.know(key, entry.clone());
-                Ok(Some(entry))
+                let spent = self.now() - begun;
+                Ok(Some(self.know(key, Arc::new(entry), spent)))
             }
             None => {
                 one(&client.counters.absent);
@@ -270,8 +279,15 @@ impl Remote {
     }
 
     /// An entry that was proved is not asked for again for some minutes.
-    pub(crate) fn know(&self, key: &TierKey, entry: Arc<Entry>) {
-        self.0.known.put(*key, entry, self.now() + KNOWN_FOR);
+    fn know(&self, key: &TierKey, entry: Arc<Entry>, spent: Duration) -> Known {
+        let known = Known { entry, spent };
+        self.0.known.put(*key, known.clone(), self.now() + KNOWN_FOR);
+        known
+    }
+
+    /// The same, of one that came with others.
+    pub(crate) fn learn(&self, key: &TierKey, entry: Entry) {
+        self.know(key, Arc::new(entry), Duration::ZERO);
     }
 
     /// An entry is worth nothing: not asked for again for a while, and what is built instead goes there afresh.
@@ -313,21 +329,21 @@ impl Tier for Remote {
             return Ok(None);
         }
         match self.find(key) {
-            Ok(entry) => Ok(entry.map(|entry| entry.to_parcel())),
+            Ok(known) => Ok(known.map(|known| known.entry.to_parcel())),
             Err(failure) => self.told(failure).map_or(Ok(None), Err),
         }
     }
 
     fn objects(&self, key: &TierKey, wanted: &mut [Sink<'_>]) -> Result<(), TierError> {
         let client = &self.0.client;
-        let begun = self.now();
         let unreachable = || TierError::Unreachable("it is not asked any more".into());
-        let entry = match self.find(key) {
-            Ok(Some(entry)) => entry,
+        let Known { entry, spent } = match self.find(key) {
+            Ok(Some(known)) => known,
             Ok(None) => return Err(TierError::Wrong("the entry is not there any more".into())),
             Err(failure) => return Err(self.told(failure).unwrap_or_else(unreachable)),
         };
-        let spent = self.now() - begun;
+        // It is spent once: who asks again for the same has the whole time.
+        self.know(key, entry.clone(), Duration::ZERO);
         let budget = client.budget(client.deadlines.lookup(entry.cost).saturating_sub(spent));
         client.fill(&entry, wanted, PARALLEL, budget).map_err(|problem| match problem {
             NoObject::Wrong(stored) => {

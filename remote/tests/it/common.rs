@@ -37,6 +37,8 @@ pub enum Fault {
     Swapped(String),
     /// It takes the request and says nothing.
     Silent,
+    /// It answers after this time.
+    Slow(Duration),
     /// A byte in a second.
     Drip,
     /// 429, 503.
@@ -90,6 +92,10 @@ impl Faulty {
                 self.clock.advance(limits.first_byte.min(limits.total));
                 Err(BucketError::TooSlow("no first byte in time"))
             }
+            Fault::Slow(time) => {
+                self.clock.advance(time);
+                Ok(Fault::None)
+            }
             Fault::SlowDown(status) => Err(BucketError::SlowDown(status)),
             Fault::Denied => Err(BucketError::Misconfigured("the credentials may not do this (403)".into())),
             Fault::NoBucket => Err(BucketError::Misconfigured("there is no such bucket (404)".into())),
@@ -129,7 +135,7 @@ impl Bucket for Faulty {
                 let seconds = ask.limits.total.as_secs();
                 self.clock.advance(ask.limits.total);
                 bytes.truncate(usize::try_from(seconds).unwrap());
-                end = Err(BucketError::TooSlow("it stopped in the middle"));
+                end = Err(BucketError::OutOfTime);
             }
             _ => {}
         }

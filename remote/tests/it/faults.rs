@@ -113,8 +113,45 @@ fn a_slow_drip_ends_with_the_time_of_the_lookup() {
         let (answer, took) = timed(&fleet.clock, || reader.objects(&built.key, &mut sinks));
         assert!(matches!(answer, Err(TierError::Unreachable(_))), "{answer:?}");
         assert!(took >= expected && took < expected + SECOND / 10, "{cost:?}: {took:?}");
+        assert_eq!(reader.status().health, Health::Up, "once may be the fault of the line");
         fleet.bucket.set(Fault::None, "");
     }
+}
+
+#[test]
+fn fifty_plugins_against_an_engine_that_gives_entries_and_no_objects_cost_seconds_in_all() {
+    for (fault, seconds) in [(Fault::Silent, 5), (Fault::Drip, 30)] {
+        let fleet = Fleet::new();
+        let builds: Vec<_> = (0..50).map(|number| fleet.published(&format!("plugin {number}"))).collect();
+        fleet.bucket.set(fault.clone(), "/cas/");
+        let reader = fleet.reader();
+        let ((), took) = timed(&fleet.clock, || {
+            for built in &builds {
+                let mut bytes = Vec::new();
+                let mut sinks = [plugcache::Sink::new(built.parcel.objects[0], &mut bytes)];
+                if reader.entry(&built.key).is_ok() {
+                    reader.objects(&built.key, &mut sinks).unwrap_err();
+                }
+            }
+        });
+        assert!(took <= seconds * SECOND + SECOND / 10, "{fault:?}: {took:?}");
+    }
+}
+
+#[test]
+fn the_time_that_the_entry_took_is_not_there_for_its_objects() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    fleet.bucket.set(Fault::Slow(3 * SECOND), "/ac/");
+    let reader = fleet.reader();
+    let ((), took) = timed(&fleet.clock, || {
+        reader.entry(&built.key).unwrap().unwrap();
+        fleet.bucket.set(Fault::Drip, "/cas/");
+        let mut bytes = Vec::new();
+        let mut sinks = [plugcache::Sink::new(built.parcel.objects[0], &mut bytes)];
+        reader.objects(&built.key, &mut sinks).unwrap_err();
+    });
+    assert!(took >= 5 * SECOND && took < 5 * SECOND + SECOND / 10, "{took:?}");
 }
 
 #[test]
