@@ -195,11 +195,16 @@ pub fn wall() -> SystemTime {
 
 impl Fleet {
     pub fn new() -> Fleet {
-        use std::os::unix::fs::PermissionsExt as _;
         // A store makes some hundred directories: in memory, where there is such a place, nobody waits for a disk.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.unwrap();
+        Fleet::at(dir)
+    }
+
+    /// In a directory that is there.
+    pub fn at(dir: tempfile::TempDir) -> Fleet {
+        use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let signer = SecretKey::random().unwrap();
         let trust = Trust::nobody().and(&name("main"), signer.public());
@@ -301,8 +306,11 @@ pub fn built_in(store: &Store, what: &str) -> Built {
     Built { key, parcel, artifact, bytes: vec![large(what), noise(what)] }
 }
 
+/// A parcel, and the bytes of its objects.
+pub type Came = (Parcel, Vec<Vec<u8>>);
+
 /// What a store does on a miss: the entry, then its objects; all the bytes that came, if they are right.
-pub fn fetch(remote: &Remote, key: &TierKey) -> Result<Option<(Parcel, Vec<Vec<u8>>)>, TierError> {
+pub fn fetch(remote: &Remote, key: &TierKey) -> Result<Option<Came>, TierError> {
     let Some(parcel) = remote.entry(key)? else { return Ok(None) };
     let mut bytes = vec![Vec::new(); parcel.objects.len()];
     let sinks = parcel.objects.iter().zip(&mut bytes).map(|(object, bytes)| Sink::new(*object, bytes));

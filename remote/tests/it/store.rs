@@ -1,6 +1,10 @@
 //! Stores that share a bucket: what one builds no other builds.
 
-use std::{cell::Cell, path::PathBuf, time::Duration};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use plugcache::{Config, Fetched, Got, NO_OPTIONS, Sources, Store, Toolchain};
 use plugcache_remote::{Mode, Remote};
@@ -110,6 +114,64 @@ fn what_a_killed_host_had_queued_the_next_one_brings_from_the_store() {
     assert_eq!(next.status().counts.published, 1);
     let second = Machine::new(&fleet, "second", Mode::ReadOnly);
     assert_eq!(second.get("a").how.to_string(), "fetched");
+}
+
+/// Set for the process that is killed: the directory of its machine.
+const CHILD: &str = "PLUGCACHE_REMOTE_CHILD";
+
+/// No test of its own: the host that the test below kills. It tells of each upload that is queued.
+#[test]
+fn a_host_to_be_killed() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let fleet = Fleet::new();
+    fleet.bucket.set(Fault::Dead, "");
+    let mut config = fleet.config(Mode::ReadWrite);
+    config.queue = Some(Path::new(&dir).join("queue"));
+    let remote = fleet.remote_of(config);
+    let at = Config::new(Path::new(&dir).join("store"));
+    remote.supply(Store::open(at.clone()).unwrap());
+    let store = Store::open_with_tier(at, remote.clone()).unwrap();
+    let machine = Machine { store, remote, dir: dir.into(), builds: Cell::new(0) };
+    for number in 0_u32.. {
+        machine.get(&format!("plugin {number}"));
+        println!("queued {number}");
+    }
+}
+
+#[test]
+fn a_host_that_is_killed_anywhere_loses_no_upload_that_was_queued() {
+    use std::io::BufRead as _;
+    for round in 0..8 {
+        let fleet = Fleet::new();
+        let dir = fleet.dir.path().join("killed");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["store::a_host_to_be_killed", "--exact", "--nocapture"])
+            .env(CHILD, &dir)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let queued = lines.map_while(Result::ok).filter(|line| line.starts_with("queued"));
+        let mut acknowledged = 0;
+        for _ in queued.take(1 + 2 * round) {
+            acknowledged += 1;
+        }
+        // Somewhere in the next one.
+        std::thread::sleep(Duration::from_micros(400 * round as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut config = fleet.config(Mode::ReadWrite);
+        config.queue = Some(dir.join("queue"));
+        let next = fleet.remote_of(config);
+        assert!(next.status().queue.unwrap().jobs >= acknowledged, "round {round}");
+        next.supply(Store::open(Config::new(dir.join("store"))).unwrap());
+        assert_eq!(next.flush(Duration::from_secs(60)), 0);
+        assert_eq!(next.status().counts.dropped_damaged, 0);
+        let other = Machine::new(&fleet, "other", Mode::ReadOnly);
+        for number in 0..acknowledged {
+            assert_eq!(other.get(&format!("plugin {number}")).how.to_string(), "fetched", "{number}");
+        }
+    }
 }
 
 #[test]
