@@ -75,6 +75,7 @@ mod gate;
 mod gc;
 mod guarded;
 mod hex;
+mod job;
 mod keys;
 mod memory;
 mod name;

@@ -10,17 +10,20 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use plugcache::{Artifact, Entry, Parcel, SourceDigest, Store, TierKey};
+use plugcache::{Artifact, Entry, Parcel, Store, TierKey};
 
 use crate::{
     client::Client,
     count::one,
-    hex,
+    job::{EXTENSION, Job, Reason, file_name, is_of_another_version, parse, text_of},
     publish::{How, Published},
     sign::LIFETIME,
 };
@@ -33,8 +36,9 @@ const BYTES_MAX: u64 = 4 << 30;
 const HELD_MAX: usize = 64;
 /// After a round that failed.
 const PAUSE: Duration = Duration::from_secs(5);
-const HEAD: &str = "plugcache upload 1";
-const EXTENSION: &str = "job";
+const ASIDE: &str = "new";
+/// No process takes so long to write a few lines.
+const ASIDE_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// Where the artifacts of uploads come from.
 pub trait Supply: Send + Sync {
@@ -56,27 +60,6 @@ impl Supply for Store {
         let (_, parcel, artifact) = self.parcel(&entry.max_by_key(Entry::made)?)?;
         Some((parcel, artifact))
     }
-}
-
-/// Why something is brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Built,
-    /// It was built because what lay in the bucket was wrong.
-    Spoilt,
-    /// It was used, and may grow old there.
-    Used,
-}
-
-const REASONS: [(Reason, &str); 3] =
-    [(Reason::Built, "built"), (Reason::Spoilt, "spoilt"), (Reason::Used, "used")];
-
-/// One upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
-    pub(crate) key: TierKey,
-    pub(crate) reason: Reason,
-    pub(crate) bytes: u64,
 }
 
 /// What waits.
@@ -119,6 +102,7 @@ impl Queue {
         let (dir, state) = (dir.to_owned(), Mutex::default());
         let queue = Queue(Arc::new(Shared { dir, client, state, changed: Condvar::new() }));
         queue.0.list()?;
+        queue.0.tidy();
         Ok(queue)
     }
 
@@ -247,7 +231,13 @@ impl Shared {
 
     /// Brings all that waits; whether the engine answered.
     fn round(&self) -> bool {
-        let Ok(jobs) = self.list() else { return false };
+        let jobs = {
+            let mut state = self.state();
+            let Ok(jobs) = self.list() else { return false };
+            // What another process brought need not be kept open here any more.
+            state.held.retain(|key, _| jobs.iter().any(|(_, job)| job.key == *key));
+            jobs
+        };
         for (path, job) in jobs {
             if self.state().is_over {
                 return true;
@@ -311,12 +301,24 @@ impl Shared {
     }
 
     fn write(&self, path: &Path, job: &Job) -> io::Result<()> {
-        let mut aside = tempfile_in(&self.dir, path)?;
+        let mut aside = new_file(&self.dir, path)?;
         let written = aside.0.write_all(text_of(job).as_bytes()).and_then(|()| fs::rename(&aside.1, path));
         written.inspect_err(|_| {
             // The error tells what happened; this is only tidiness.
             let _ = fs::remove_file(&aside.1);
         })
+    }
+
+    /// Removes what killed processes left half written.
+    fn tidy(&self) {
+        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in files.filter(|path| path.extension().is_some_and(|extension| extension == ASIDE)) {
+            let age = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).map(|at| at.elapsed());
+            if age.is_ok_and(|age| age.unwrap_or_default() > ASIDE_AGE_MAX) {
+                // The next process tries again.
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// All jobs, in the order of their names; files that are no jobs any more are removed.
@@ -331,6 +333,9 @@ impl Shared {
                 Err(error) if error.kind() != io::ErrorKind::InvalidData => continue,
                 text => text.unwrap_or_default(),
             };
+            if is_of_another_version(&text) {
+                continue;
+            }
             match parse(&text).filter(|job| path.ends_with(file_name(&job.key))) {
                 Some(job) => jobs.push((path, job)),
                 None => {
@@ -345,10 +350,12 @@ impl Shared {
     }
 }
 
-/// A new file of this process and thread.
-fn tempfile_in(dir: &Path, path: &Path) -> io::Result<(File, PathBuf)> {
+/// A new file that no other thread or process writes to.
+fn new_file(dir: &Path, path: &Path) -> io::Result<(File, PathBuf)> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = dir.join(format!("{name}.{}.new", std::process::id()));
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let aside = dir.join(format!("{name}.{}-{number}.{ASIDE}", std::process::id()));
     File::create(&aside).map(|file| (file, aside))
 }
 
@@ -364,25 +371,4 @@ fn is_still(path: &Path, file: &File) -> bool {
 fn is_old(file: &File, now: SystemTime) -> bool {
     let written = file.metadata().and_then(|meta| meta.modified());
     written.is_ok_and(|at| now.duration_since(at).unwrap_or_default() > LIFETIME)
-}
-
-fn file_name(key: &TierKey) -> String {
-    format!("{}-{}.{EXTENSION}", key.source, hex::of(&key.exec))
-}
-
-fn text_of(job: &Job) -> String {
-    let reason = REASONS.iter().find(|(reason, _)| *reason == job.reason).map_or("", |(_, word)| word);
-    let Job { key, bytes, .. } = job;
-    format!("{HEAD}\nsource {}\nexec {}\nbytes {bytes}\nreason {reason}\n", key.source, hex::of(&key.exec))
-}
-
-fn parse(text: &str) -> Option<Job> {
-    let lines: Vec<_> = text.lines().collect();
-    let [HEAD, source, exec, bytes, reason] = lines[..] else { return None };
-    let source: SourceDigest = source.strip_prefix("source ")?.parse().ok()?;
-    let exec = hex::to(exec.strip_prefix("exec ")?)?;
-    let bytes = bytes.strip_prefix("bytes ")?.parse().ok()?;
-    let word = reason.strip_prefix("reason ")?;
-    let (reason, _) = *REASONS.iter().find(|(_, known)| *known == word)?;
-    Some(Job { key: TierKey::new(source, exec), reason, bytes })
 }

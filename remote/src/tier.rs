@@ -17,11 +17,12 @@ use crate::{
     count::{Counters, Counts, one},
     fetch::NoObject,
     gate::{Gate, Health, Shut},
+    job::{Job, Reason},
     keys::Trust,
     name::Name,
     paths::{self, Prefix},
     publish::{How, Published},
-    queue::{Job, Queue, QueueStatus, Reason, Supply},
+    queue::{Queue, QueueStatus, Supply},
     recent::Recent,
     sign::{Entry, Form},
 };

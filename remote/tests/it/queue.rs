@@ -64,7 +64,7 @@ fn a_damaged_job_is_dropped_and_counted_whatever_its_damage() {
     let dir = fleet.dir.path().join("queue");
     let job = fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
     let right = fs::read(&job).unwrap();
-    let wrongs = [&right[..right.len() / 2], b"", b"\xff\xfe", b"plugcache upload 2\n"];
+    let wrongs = [&right[..right.len() / 2], b"", b"\xff\xfe", b"plugcache upload x\n"];
     for wrong in wrongs {
         fs::write(&job, wrong).unwrap();
         let remote = fleet.remote(Mode::ReadWrite);
@@ -72,6 +72,11 @@ fn a_damaged_job_is_dropped_and_counted_whatever_its_damage() {
         assert_eq!(remote.status().counts.dropped_damaged, 1);
         assert!(!job.exists());
     }
+    // One of a later version is that version's.
+    fs::write(&job, "plugcache upload 2\n").unwrap();
+    let remote = fleet.remote(Mode::ReadWrite);
+    assert_eq!((remote.status().queue.unwrap().jobs, remote.status().counts.dropped_damaged), (0, 0));
+    assert!(job.exists());
     // What a killed process left aside is no job.
     fs::write(job.with_extension("job.1.new"), &right[..10]).unwrap();
     assert_eq!(fleet.remote(Mode::ReadWrite).status().queue.unwrap().jobs, 0);
