@@ -78,12 +78,26 @@ pub enum Bug {
     ReasonNotRechecked,
     /// The digest of what a tier sends is not looked at.
     ReceivedBelieved,
+    /// A scrub counts an object that it could not read as checked.
+    UnreadableChecked,
+    /// A rebuild takes entries of a damaged segment in that the logs have dropped since.
+    RebuildResurrects,
+    /// What was forgotten above a layer is looked for in it all the same.
+    MaskIgnored,
+    /// A sum of counts is added to what it stands for.
+    CountedTwice,
+    /// A memo is believed whatever boot it is of.
+    MemoBootIgnored,
+    /// A file that was touched a moment ago is remembered.
+    MemoOfYoungFiles,
+    /// A string of a segment that is damaged in both its places is taken for an empty one.
+    ItemEmpty,
 }
 
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 31] = [
+    pub const ALL: [Bug; 38] = [
         Bug::RenameBeforeSync,
         Bug::DirNotSynced,
         Bug::LengthBelieved,
@@ -115,6 +129,13 @@ impl Bug {
         Bug::StagedNotRechecked,
         Bug::ReasonNotRechecked,
         Bug::ReceivedBelieved,
+        Bug::UnreadableChecked,
+        Bug::RebuildResurrects,
+        Bug::MaskIgnored,
+        Bug::CountedTwice,
+        Bug::MemoBootIgnored,
+        Bug::MemoOfYoungFiles,
+        Bug::ItemEmpty,
     ];
 }
 

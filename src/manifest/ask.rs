@@ -1,19 +1,10 @@
 //! What the floors above ask of a manifest beside its entries: how much there is, what is named, what is remembered.
 
-use std::collections::HashSet;
-
-use super::{Counts, Grown, Manifest, Refused, Size, view::View};
+use super::{Counts, Grown, Manifest, Mark, Refused, Size, view::View};
 use crate::{
     format::record::{Count, DayCount, DropNote, KeyStart, Put, Record},
     sync::{Arc, atomic::Ordering},
 };
-
-/// A point in what was read of the logs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
-    look: u64,
-    order: u64,
-}
 
 impl Manifest {
     /// Entries that are worth comparing a description with, `2 * max` at most: those with this list of source
@@ -51,15 +42,15 @@ impl Manifest {
         let days = if finds.hits + finds.misses > 0 { vec![finds] } else { Vec::new() };
         let counts = counts.iter().map(|(what, n)| (*what, *n)).collect();
         let record = Count { counts, days, ..Count::default() };
-        self.append_unread(&state.view, record)
+        self.append_unread(&state.view, &Record::Count(record))
     }
 
     /// By one write to the open log, where it is the last one.
-    pub(super) fn append_unread(&self, view: &View, record: Count) -> Result<Grown, Refused> {
+    pub(super) fn append_unread(&self, view: &View, record: &Record) -> Result<Grown, Refused> {
         let Some(log) = view.current.as_ref().filter(|log| Some(log.number) == view.highest_log()) else {
             return Ok(Grown::No);
         };
-        log.append(&Record::Count(record))?;
+        log.append(record)?;
         Ok(self.grown(view))
     }
 
@@ -68,21 +59,13 @@ impl Manifest {
         self.state().view.size()
     }
 
-    /// Notes that so many bytes of [`size`](Manifest::size) count more than once, for whoever has looked at all entries.
-    pub(crate) fn note_shared(&self, bytes: u64) {
-        let view = &mut self.state().view;
-        view.sizes.note_shared(bytes, &view.table);
-    }
-
-    /// Which of these objects entries name, as last read, and from where on to ask [`is_named_since`].
-    ///
-    /// [`is_named_since`]: Manifest::is_named_since
-    pub(crate) fn named_among(&self, objects: &HashSet<[u8; 32]>) -> (HashSet<[u8; 32]>, Mark) {
+    /// Notes that so many bytes of [`size`](Manifest::size) counted more than once at this point, for whoever has looked
+    /// at all entries. What has gone since then counts as if it had been of them: the sum may be too high, never too low.
+    pub(crate) fn note_shared(&self, bytes: u64, at: &Mark) {
         let mut state = self.state();
-        let mark = Mark { look: state.look, order: state.view.table.next_order() };
-        let entries = state.view.entries();
-        let all = entries.iter().flat_map(|put| &put.outputs).map(|output| output.object);
-        (all.filter(|object| objects.contains(object)).collect(), mark)
+        if state.look == at.look {
+            state.view.sizes.note_shared(bytes, at.gone);
+        }
     }
 
     /// Whether anything that was put since then names an object, as last read; also if that cannot be told without

@@ -92,7 +92,11 @@ impl Manifest {
         }
         // Before the logs go, and saying for which of them it stands.
         if let Some(sum) = inputs.table.past.summed_up(next - 1) {
-            let _ = self.append_unread(&self.state().view, sum);
+            let _ = self.append_unread(&self.state().view, &Record::Count(sum));
+        }
+        for touch in inputs.vouched_below(&live, self.year_ago()) {
+            // What fails costs one hashing of an object of a layer.
+            let _ = self.append_unread(&self.state().view, &Record::Touch(touch));
         }
         let first = inputs.segment.as_ref().map_or(1, |segment| segment.footer().first);
         let name = ManifestName::Segment { first, last: next - 1 };

@@ -4,7 +4,9 @@
 //! A segment of a layer has no log behind it. Its seed is a hash of all that it holds and so is no secret; but nobody
 //! can choose a name that would pass for a frame under a seed that depends on that very name.
 
-use super::{Manifest, build};
+use std::time::SystemTime;
+
+use super::{Manifest, View, build, view::Live};
 use crate::{
     digest::Hasher,
     error::Trouble,
@@ -13,8 +15,16 @@ use crate::{
         record::{Put, PutId, Record, Stamp, Touch},
     },
     layout::ManifestName,
+    planted::{self, Bug},
     sync::Arc,
 };
+
+/// What was proved of so many entries of layers outlives a compaction (64 KiB of the log for entries of one or two
+/// objects) ..
+const VOUCHED_MAX: usize = 512;
+/// .. if it is not older than this: nobody can tell whether the layer is still in use.
+const VOUCHED_DAYS_MAX: u32 = 365;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// The name and the bytes of the segment of a layer with these entries: in the order of their keys, without times, and
 /// with put ids that are hashes.
@@ -51,6 +61,23 @@ fn vouching_id(put: &Put) -> PutId {
     first_of(&id.finish())
 }
 
+impl View {
+    /// What was proved, on this day or later, of entries that are none of this manifest's, of which these are `live`: the
+    /// latest first.
+    pub(super) fn vouched_below(&self, live: &[Live], since: u32) -> Vec<Touch> {
+        let mut vouched = self.table.vouched_elsewhere(since);
+        if !vouched.is_empty() {
+            live.iter().for_each(|live| {
+                vouched.remove(&live.put_id);
+            });
+        }
+        let mut vouched: Vec<_> = vouched.into_values().cloned().collect();
+        vouched.sort_unstable_by_key(|touch| std::cmp::Reverse((touch.day, touch.put_id)));
+        vouched.truncate(VOUCHED_MAX);
+        vouched
+    }
+}
+
 impl Manifest {
     /// Whether this manifest is a layer's that nobody can append to: no log lies behind its segment.
     pub(crate) fn is_static(&self) -> bool {
@@ -65,7 +92,8 @@ impl Manifest {
 
     /// Whether what lies below is hidden under this source digest.
     pub(crate) fn is_masked(&self, source: &[u8; 32]) -> bool {
-        self.state().view.of_source(source).iter().any(|put| put.is_mask())
+        let is_masked = self.state().view.of_source(source).iter().any(|put| put.is_mask());
+        is_masked && !planted::is(Bug::MaskIgnored)
     }
 
     /// The entry of a layer, with the stamps that were recorded here.
@@ -83,8 +111,15 @@ impl Manifest {
         }
     }
 
-    /// Records what was proved of an entry of a layer. A compaction forgets it, as a restart of the machine does: the
-    /// objects are then hashed once more.
+    /// What was proved of layers before this day goes with the next compaction.
+    pub(super) fn year_ago(&self) -> u32 {
+        let since = self.fs.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let today = u32::try_from(since.as_secs() / DAY_SECONDS).unwrap_or(u32::MAX);
+        today.saturating_sub(VOUCHED_DAYS_MAX)
+    }
+
+    /// Records what was proved of an entry of a layer. A compaction carries the latest [`VOUCHED_MAX`] of a year over
+    /// into the log that goes on; a restart of the machine, or what a compaction leaves out, costs one hashing more.
     pub(crate) fn vouch_below(&self, put: &Put, day: u32, stamps: Vec<Stamp>) {
         // No hit depends on it.
         let _ = self.append(&Record::Touch(Touch { put_id: vouching_id(put), day, stamps }));

@@ -9,6 +9,7 @@
 //!                   table.rs     what the logs say, in memory; past.rs what they count and remember
 //!                   ask.rs       what is asked beside entries
 //!                   size.rs      how much there is, without a look at each entry
+//!                   slices.rs    all entries, a few at a time
 //!                   view.rs      one consistent look at all of it
 //!                   compact.rs   logs into a segment; grown.rs when
 //!                   check.rs     every byte of it looked at
@@ -27,6 +28,7 @@ mod past;
 mod rebuild;
 mod segment;
 mod size;
+mod slices;
 mod table;
 mod view;
 
@@ -35,7 +37,7 @@ use std::{io, path::Path};
 pub use self::check::{ManifestDamage, ManifestFault};
 pub(crate) use self::{
     compact::Compacted, grown::Grown, layer::layer_of, past::Counts, rebuild::Rebuilt, size::Size,
-    view::NoView,
+    slices::Mark, view::NoView,
 };
 use self::{
     log::{Appended, Log, Read},
@@ -227,13 +229,6 @@ impl Manifest {
     /// as last read. No system call, and no allocation when it was looked up before.
     pub(crate) fn newest(&self, source: &[u8; 32], exec: &[u8; 32], others_count: bool) -> Option<Arc<Put>> {
         self.state().view.newest(source, exec, others_count)
-    }
-
-    /// All entries as last read, in the order of adding.
-    pub(crate) fn entries(&self) -> Vec<Arc<Put>> {
-        let mut all = self.state().view.entries();
-        all.retain(|put| !put.is_mask());
-        all
     }
 
     fn grown(&self, view: &View) -> Grown {

@@ -18,6 +18,7 @@ use crate::{
     },
     fs::{self, Access, Dir, Kind, Pattern},
     layout::ManifestName,
+    planted::{self, Bug},
     sync::Arc,
 };
 
@@ -58,7 +59,9 @@ fn salvaged(
     let identities: HashSet<_> = seen.iter().map(|put| put.identity()).collect();
     let fresh = |put: &Arc<Put>| !identities.contains(&put.identity());
     // As if the file were the body that the logs are read over: what they dropped or replaced stays so.
-    let salvaged = found.into_puts().filter_map(|put| inputs.table.over_segment(&put));
+    let is_back = planted::is(Bug::RebuildResurrects);
+    let salvaged =
+        found.into_puts().filter_map(|put| if is_back { Some(put) } else { inputs.table.over_segment(&put) });
     Ok(salvaged.filter(fresh).collect())
 }
 
@@ -171,6 +174,9 @@ impl Found {
     }
 
     fn drop(&mut self, put_id: PutId) {
+        if planted::is(Bug::RebuildResurrects) {
+            return;
+        }
         self.gone.insert(put_id);
         if let Some(identity) = self.identities.get(&put_id)
             && self.puts.get(identity).is_some_and(|(_, put)| put.put_id == put_id)

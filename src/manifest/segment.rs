@@ -16,6 +16,9 @@
 //! Reads through a mapping: a segment is never written or shortened after it got its name (I11).
 
 mod check;
+mod walk;
+
+pub(super) use self::walk::Walk;
 
 use std::collections::HashMap;
 
@@ -65,7 +68,7 @@ pub(super) struct Segment {
     /// Entries that were looked up, newest first.
     known: HashMap<[u8; 32], Known, Uniform>,
     /// Where each right frame of an entry starts, found when all are first asked for.
-    places: Option<Vec<u32>>,
+    places: Option<Arc<[u32]>>,
     /// Entries that were listed, by their slots.
     listed: HashMap<u32, Option<Arc<Put>>>,
 }
@@ -119,6 +122,32 @@ impl Body {
         let start = slot as usize * SEGMENT_SLOT_BYTES;
         let bytes = self.entry_frames().get(start..)?;
         (start >= SLOT_BYTES).then(|| frame::decode_in(bytes, self.seed, SEGMENT_SLOT_BYTES)).flatten()
+    }
+
+    /// The entry whose frame starts at this slot; `unknown` becomes true if a later version wrote it.
+    fn put_at(self: &Arc<Body>, slot: u32, unknown: &mut bool) -> Option<Put> {
+        let Ok(payload) = self.entry_at(slot) else {
+            *unknown = true;
+            return None;
+        };
+        let (mut put, _, has_details) = put::decode_head(payload?, Strings::Of(&**self))?;
+        if has_details {
+            put.details = Recorded::lent(self.clone(), u64::from(slot));
+        }
+        put.is_sound().then_some(put)
+    }
+
+    /// Where the right frames of entries start.
+    fn find_places(&self, unknown: &mut bool) -> Arc<[u32]> {
+        let mut places = Vec::with_capacity(self.footer.entries.min(LISTED_MAX) as usize);
+        for (at, frame) in frame::Scan::of_segment(&self.entry_frames()[SLOT_BYTES..], self.seed) {
+            match entry_of(&frame) {
+                Ok(Some(_)) => places.extend(u32::try_from((SLOT_BYTES + at) / SEGMENT_SLOT_BYTES)),
+                Ok(None) => {}
+                Err(ByLaterVersion) => *unknown = true,
+            }
+        }
+        places.into()
     }
 
     fn items(&self, copy: usize) -> &[u8] {
@@ -293,23 +322,13 @@ impl Segment {
 
     /// The entry whose frame starts at this slot.
     pub(super) fn put_at(&mut self, slot: u32) -> Option<Put> {
-        let body = &self.body;
-        let Ok(payload) = body.entry_at(slot) else {
-            self.unknown = true;
-            return None;
-        };
-        let (mut put, _, has_details) = put::decode_head(payload?, Strings::Of(&**body))?;
-        if has_details {
-            put.details = Recorded::lent(body.clone(), u64::from(slot));
-        }
-        put.is_sound().then_some(put)
+        self.body.put_at(slot, &mut self.unknown)
     }
 
     /// Calls `each` with every entry, in the order of the frames. Unless there are very many they are kept in memory.
     pub(super) fn each(&mut self, each: &mut dyn FnMut(&Arc<Put>)) {
-        let is_kept = self.body.footer.entries <= LISTED_MAX;
-        for at in 0..self.places().len() {
-            let Some(slot) = self.places.as_ref().and_then(|places| places.get(at)).copied() else { break };
+        let is_kept = self.keeps_listed();
+        for slot in self.places().iter().copied() {
             if !is_kept {
                 if let Some(put) = self.put_at(slot) {
                     each(&Arc::new(put));
@@ -329,7 +348,7 @@ impl Segment {
     /// Calls `each` with the slot and head of every entry, in the order of the frames.
     pub(super) fn heads(&mut self, each: &mut dyn FnMut(u32, &Head<'_>)) {
         let body = self.body.clone();
-        for slot in self.places() {
+        for slot in self.places().iter() {
             let payload = body.frame_at(*slot).map(|frame| frame.payload);
             let head = payload.and_then(|payload| put::head_of(payload, &*body));
             if let Some(head) = head.filter(|head| head.is_sound) {
@@ -338,25 +357,8 @@ impl Segment {
         }
     }
 
-    fn places(&mut self) -> &[u32] {
-        if self.places.is_none() {
-            self.places = Some(self.find_places());
-        }
-        self.places.as_deref().unwrap_or_default()
-    }
-
-    /// Where the right frames of entries start.
-    fn find_places(&mut self) -> Vec<u32> {
-        let body = self.body.clone();
-        let mut places = Vec::with_capacity(body.footer.entries.min(LISTED_MAX) as usize);
-        for (at, frame) in frame::Scan::of_segment(&body.entry_frames()[SLOT_BYTES..], body.seed) {
-            match entry_of(&frame) {
-                Ok(Some(_)) => places.extend(u32::try_from((SLOT_BYTES + at) / SEGMENT_SLOT_BYTES)),
-                Ok(None) => {}
-                Err(ByLaterVersion) => self.unknown = true,
-            }
-        }
-        places
+    fn places(&mut self) -> Arc<[u32]> {
+        self.places.get_or_insert_with(|| self.body.find_places(&mut self.unknown)).clone()
     }
 }
 

@@ -66,12 +66,13 @@ impl Sizes {
         }
     }
 
-    fn gone(&self, table: &Table) -> u64 {
+    /// Sum of the lengths of all that is gone; right after [`size`](Sizes::size).
+    pub(super) fn gone(&self, table: &Table) -> u64 {
         self.hidden_bytes.saturating_add(table.gone_bytes)
     }
 
-    /// Somebody has looked at every entry: so many bytes count more than once.
-    pub(super) fn note_shared(&mut self, bytes: u64, table: &Table) {
-        self.shared = (bytes, self.gone(table));
+    /// Somebody has looked at every entry: so many bytes counted more than once when so many were gone.
+    pub(super) fn note_shared(&mut self, bytes: u64, gone: u64) {
+        self.shared = (bytes, gone);
     }
 }

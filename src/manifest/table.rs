@@ -202,6 +202,14 @@ impl Table {
         self.touched.get(&put_id).map(|touched| &touched.touch)
     }
 
+    /// Every TOUCH with stamps, of this day or later, of a put id that the logs have neither put nor dropped.
+    pub(super) fn vouched_elsewhere(&self, since: u32) -> HashMap<PutId, &Touch> {
+        let touches = self.touched.values().map(|touched| &touched.touch);
+        let recent = touches.filter(|touch| touch.day >= since && !touch.stamps.is_empty());
+        let is_known = |put_id| self.live.contains_key(put_id) || self.gone.contains(put_id);
+        recent.filter(|touch| !is_known(&touch.put_id)).map(|touch| (touch.put_id, touch)).collect()
+    }
+
     /// A live entry of the logs.
     pub(super) fn get(&mut self, put_id: PutId) -> Option<Arc<Put>> {
         let source = *self.live.get(&put_id)?;

@@ -62,7 +62,7 @@ pub(super) struct View {
 /// A live entry, and where its bytes are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Live {
-    put_id: PutId,
+    pub(super) put_id: PutId,
     pub(super) day: u32,
     pub(super) order: u64,
     /// Of the segment's frame; `None`: in the logs.
@@ -220,6 +220,13 @@ impl View {
 
     pub(super) fn size(&mut self) -> Size {
         self.sizes.size(self.segment.as_mut(), &mut self.table)
+    }
+
+    /// Sum of the lengths of all that the logs have dropped or replaced.
+    pub(super) fn gone_bytes(&mut self) -> u64 {
+        // Brings it up to what was read.
+        self.size();
+        self.sizes.gone(&self.table)
     }
 
     /// Whether logs that the segment replaces, or older segments, still lie there.

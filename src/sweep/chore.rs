@@ -61,10 +61,10 @@ impl Sweep<'_> {
         if self.manifest.is_partly_unknown() {
             return Err(Skip::Newer);
         }
-        let all = self.manifest.entries();
+        let (all, mark) = self.manifest.entries_since();
         let is_idle = |put: &Arc<Put>| idle_before.is_some_and(|day| put.day < day);
         let (idle, used): (Vec<_>, Vec<_>) = all.into_iter().partition(is_idle);
-        let over = self.over_the_limits(&used, u64::MAX, &HashMap::new());
+        let over = self.over_the_limits(&used, &mark, u64::MAX, &HashMap::new());
         let all = [(DropReason::Idle, idle), over];
         Ok(all.into_iter().filter(|(_, entries)| !entries.is_empty()).collect())
     }

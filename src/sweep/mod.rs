@@ -19,7 +19,7 @@ use crate::{
     error::Skip,
     format::record::{DropReason, Dropped, KeyStart, Put, PutId, Record},
     fs::{Fs, Stat},
-    manifest::{Manifest, Size},
+    manifest::{Manifest, Mark, Size},
     objects::{Disposal, Objects, Removed},
     planted::{self, Bug},
     retention::{self, Item, Limits, Object},
@@ -114,7 +114,7 @@ impl Sweep<'_> {
         if self.fits(self.manifest.size()) {
             return Ok(none);
         }
-        let entries = self.manifest.entries();
+        let (entries, mark) = self.manifest.entries_since();
         // Asked after all of it was read.
         if self.manifest.is_partly_unknown() {
             return Ok(none);
@@ -123,7 +123,7 @@ impl Sweep<'_> {
         let Some(own_order) = entries.iter().find(|put| put.put_id == own).map(|put| put.order) else {
             return Ok(none);
         };
-        let (reason, victims) = self.over_the_limits(&entries, own_order, &used());
+        let (reason, victims) = self.over_the_limits(&entries, &mark, own_order, &used());
         self.drop_entries(&victims, &reason)?;
         Ok((victims, reason))
     }
@@ -144,20 +144,27 @@ impl Sweep<'_> {
         }
     }
 
-    /// Which of `entries` go, and by which rule.
+    /// Which of `entries`, read from `mark` on, go, and by which rule.
     fn over_the_limits(
         &self,
         entries: &[Arc<Put>],
+        mark: &Mark,
         own_order: u64,
         used: &HashMap<PutId, u64>,
     ) -> (DropReason, Vec<Arc<Put>>) {
-        let victims = self.choose(entries, own_order, used);
+        let victims = self.choose(entries, mark, own_order, used);
         let files = self.limits.max_files;
         let reason = if entries.len() as u64 > files { DropReason::MaxFiles } else { DropReason::MaxBytes };
         (reason, entries.iter().filter(|put| victims.contains(&put.put_id)).cloned().collect())
     }
 
-    fn choose(&self, entries: &[Arc<Put>], own_order: u64, used: &HashMap<PutId, u64>) -> HashSet<PutId> {
+    fn choose(
+        &self,
+        entries: &[Arc<Put>],
+        mark: &Mark,
+        own_order: u64,
+        used: &HashMap<PutId, u64>,
+    ) -> HashSet<PutId> {
         // Objects get small numbers, so that one that two entries name counts once.
         let mut numbers = HashMap::new();
         let objects: Vec<Vec<Object>> = entries
@@ -189,7 +196,7 @@ impl Sweep<'_> {
         let sum = |lens: &mut dyn Iterator<Item = u64>| lens.fold(0, u64::saturating_add);
         let (named, bytes) =
             (sum(&mut objects.iter().flatten().map(|object| object.len)), sum(&mut distinct.into_values()));
-        self.manifest.note_shared(named.saturating_sub(bytes));
+        self.manifest.note_shared(named.saturating_sub(bytes), mark);
         let limits = self.low_water(items.len() as u64, bytes);
         retention::victims(&items, limits, own_order).into_iter().collect()
     }

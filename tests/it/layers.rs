@@ -192,6 +192,94 @@ fn nothing_is_written_to_a_layer_whatever_is_done_above_it() {
     assert!(Command::new("chmod").args(["-R", "u+w"]).arg(&layer).status().unwrap().success());
 }
 
+/// A layer with an entry `a` below a store, on a simulated disk, and how many readings a find of it takes in a process
+/// of its own.
+struct Hashed(Disk);
+
+impl Hashed {
+    fn config(dir: &str) -> ConfigBuilder {
+        Config::builder(dir).exec(Exec::Given(vec![1])).durability(Durability::Lazy).memo(false)
+    }
+
+    fn key(&self, name: &str) -> Sources {
+        let builder = Sources::new("l/1", &Toolchain::of_value("t", "1"), NO_OPTIONS).bytes(name, name);
+        __sim::digest(self.0.process(), builder).unwrap()
+    }
+
+    fn open(&self, config: ConfigBuilder) -> Store {
+        __sim::open(self.0.process(), config.build()).unwrap()
+    }
+
+    fn new() -> Hashed {
+        let hashed = Hashed(Disk::new(1));
+        hashed.0.plant_dir("/home/u");
+        hashed.0.plant_dir("/srv");
+        let below = hashed.open(Hashed::config("/home/u/below"));
+        assert_eq!(below.add(&hashed.key("a"), Outputs::bytes("a", vec![7; 3000])), Ok(Added::Stored));
+        below.export("/srv/layer".as_ref(), |_| true).unwrap();
+        hashed
+    }
+
+    fn upper(&self) -> Store {
+        self.open(Hashed::config("/home/u/store"))
+    }
+
+    fn readings(&self) -> usize {
+        let process = self.0.process();
+        let config = Hashed::config("/home/u/store").layer("/srv/layer");
+        let store = __sim::open(process.clone(), config.build()).unwrap();
+        let before = process.steps();
+        let artifact = store.find(&self.key("a")).unwrap();
+        assert_eq!(artifact.primary().len(), 3000);
+        let trace = process.trace();
+        let is_of_layer = |step: &&__sim::Step| step.path.starts_with("/srv");
+        trace[before..].iter().filter(is_of_layer).filter(|step| step.verb == Verb::ReadAt).count()
+    }
+}
+
+#[test]
+fn what_was_proved_of_a_layer_outlives_compactions_and_is_forgotten_after_a_year() {
+    let hashed = Hashed::new();
+    assert_eq!(hashed.upper().add(&hashed.key("b"), Outputs::bytes("b", "b")), Ok(Added::Stored));
+    assert!(hashed.readings() > 0, "the first find hashes");
+    assert_eq!(hashed.readings(), 0);
+    for round in 0..3 {
+        assert!(__sim::compact(&hashed.upper()), "{round}");
+        assert_eq!(hashed.readings(), 0, "after {round} compactions before");
+    }
+    // Uses do not count: nobody can tell a layer that is gone from one that is seldom asked.
+    hashed.0.advance_clock(std::time::Duration::from_secs(366 * 86_400));
+    assert_eq!(hashed.readings(), 0, "until somebody compacts");
+    assert!(__sim::compact(&hashed.upper()));
+    assert!(hashed.readings() > 0, "it is a year old and was carried over");
+}
+
+#[test]
+fn of_what_was_proved_of_layers_a_compaction_carries_no_more_than_its_bound_over() {
+    let hashed = Hashed::new();
+    let below = hashed.open(Hashed::config("/home/u/below"));
+    let names: Vec<_> = (0..600).map(|number| number.to_string()).collect();
+    for name in &names {
+        assert_eq!(below.add(&hashed.key(name), Outputs::bytes("o", name.as_bytes())), Ok(Added::Stored));
+    }
+    below.export("/srv/many".as_ref(), |_| true).unwrap();
+    assert_eq!(hashed.upper().add(&hashed.key("own"), Outputs::bytes("b", "b")), Ok(Added::Stored));
+    let layered = || hashed.open(Hashed::config("/home/u/store").layer("/srv/many"));
+    let store = layered();
+    names.iter().for_each(|name| assert!(store.find(&hashed.key(name)).is_some(), "{name}"));
+    drop(store);
+    assert!(__sim::compact(&hashed.upper()));
+    let v1 = "/home/u/store/v1/";
+    let log = hashed.0.list(v1).into_iter().find(|name| name.to_string_lossy().starts_with("log.")).unwrap();
+    let log = hashed.0.read_file(format!("{v1}{}", log.to_string_lossy())).unwrap();
+    let touches = damage::frames(&log).into_iter().filter(|(_, kind, _)| *kind == TOUCH).count();
+    assert_eq!(touches, 512);
+    assert!(log.len() <= 128 * 1024, "{} bytes", log.len());
+}
+
+/// The kind of a frame.
+const TOUCH: u8 = 3;
+
 #[test]
 fn an_object_of_a_layer_is_hashed_once_in_a_boot_if_there_is_a_store_above() {
     let disk = Disk::new(1);

@@ -11,6 +11,7 @@
 mod alone;
 mod durable;
 mod rules;
+mod tended;
 mod together;
 #[path = "../it/crash/turns.rs"]
 mod turns;
@@ -46,6 +47,7 @@ fn every_bug_that_can_be_planted_has_a_check() {
         include_str!("alone.rs"),
         include_str!("durable.rs"),
         include_str!("rules.rs"),
+        include_str!("tended.rs"),
         include_str!("together.rs"),
     ];
     for bug in Bug::ALL {

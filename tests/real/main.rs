@@ -23,6 +23,7 @@
 mod attacker;
 mod bed;
 mod chaos;
+mod chores;
 mod crowd;
 mod cuts;
 mod file_systems;
@@ -31,6 +32,7 @@ mod full;
 mod harness;
 mod kills;
 mod layers;
+mod leases;
 mod modes;
 mod mounts;
 mod races;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         full::TESTS,
         starved::TESTS,
         stopped::TESTS,
+        chores::TESTS,
+        leases::TESTS,
         file_systems::TESTS,
         crowd::TESTS,
         races::TESTS,

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     bed::{Found, Oracle, SHARED, Setup, add, body, find, objects, sources, temp},
-    harness::Outcome,
+    harness::{self, Outcome},
     strace::{self, CALLS},
     tests, worker,
 };
@@ -166,20 +166,36 @@ impl Others {
 }
 
 fn everywhere(stopping: Setup, prepare: impl Fn(&Setup), script: impl Fn(u64) -> Vec<String>) -> Outcome {
+    everywhere_and(stopping, prepare, script, |_| {})
+}
+
+/// Stops what runs `script` at each of its calls in turn, each time after `prepare`; `done` looks at what it did
+/// when it came to its end.
+pub(crate) fn everywhere_and(
+    stopping: Setup,
+    prepare: impl Fn(&Setup),
+    script: impl Fn(u64) -> Vec<String>,
+    done: impl Fn(&str),
+) -> Outcome {
     strace::need_strace()?;
-    let setup = Setup { max_files: 1 << 20, ..stopping.clone() };
+    let setup = Setup { max_files: 1 << 20, max_bytes: 1 << 40, ..stopping.clone() };
     let mut oracle = Oracle::with_keys(&setup, 1..=8);
     let mut others = Others { store: setup.open(), next: 1_000_000, times: Vec::new() };
     let mut stops = 0;
     for call in CALLS {
-        for n in 1.. {
+        let mut n = 0;
+        loop {
+            n = next_stop(n);
             // Afresh: what was interrupted before must not add to the calls of this one.
             __sim::compact(&setup.open());
             prepare(&setup);
             let begin = others.next;
             let verbs = script(begin);
             let command = worker::command("script", &stopping, &verbs);
-            let Some(stopped) = Stopped::at(call, n, &command) else { break };
+            let Some(stopped) = Stopped::at(call, n, &command) else {
+                done(call);
+                break;
+            };
             stops += 1;
             let after = format!("stopped at {call} {n} of {verbs:?}");
             others.go_on(&setup, &after);
@@ -196,6 +212,13 @@ fn everywhere(stopping: Setup, prepare: impl Fn(&Setup), script: impl Fn(u64) ->
     times.sort();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     Ok(format!("{stops} stops, {} calls of others: median {median:.1?}, worst {worst:.1?}", times.len()))
+}
+
+/// Which call of one name comes after the `n`th: each of the first dozen, then fewer and fewer, for a sweep lists 256
+/// directories that are all alike; with `PLUGCACHE_STOPS=1` each.
+fn next_stop(n: usize) -> usize {
+    let is_each = n < 12 || harness::count("PLUGCACHE_STOPS", 0) == 1;
+    if is_each { n + 1 } else { n + n / 4 }
 }
 
 fn a_process_stopped_anywhere_in_an_add_holds_nobody_up() -> Outcome {
@@ -216,19 +239,19 @@ fn a_process_stopped_anywhere_in_an_eviction_holds_nobody_up() -> Outcome {
         let store = setup.open();
         // Versions of one source go first: the eight that must stay are safe. Twelve of them, all old.
         for version in 0..12 {
-            assert_eq!(add_version(&store, version), Added::Stored);
+            assert_eq!(add_version(&store, version, 900), Added::Stored);
         }
     };
     everywhere(setup, fill, |next| vec![format!("add:{}:1:2000", 500_000 + next)])
 }
 
 /// Versions of one file: the first to go when a store is full.
-fn add_version(store: &Store, version: u64) -> Added {
+pub(crate) fn add_version(store: &Store, version: u64, len: usize) -> Added {
     let sources = plugcache::Sources::new("real/1", &plugcache::Toolchain::none(), plugcache::NO_OPTIONS)
         .bytes("edited.c", version.to_le_bytes())
         .digest()
         .unwrap();
-    store.add(&sources, Outputs::bytes("out", body(SHARED, 100 + version, 900))).unwrap()
+    store.add(&sources, Outputs::bytes("out", body(SHARED, 100 + version, len))).unwrap()
 }
 
 fn a_process_stopped_anywhere_in_a_compaction_holds_nobody_up() -> Outcome {

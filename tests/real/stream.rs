@@ -165,6 +165,13 @@ impl Stream {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     }
 
+    /// After [`stop`](Stream::stop).
+    #[track_caller]
+    pub(crate) fn go_on(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    }
+
     /// kill -9; then all that it has said since `take_lines`. It must have lived until now: a panic is not
     /// what it is killed for.
     #[track_caller]

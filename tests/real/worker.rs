@@ -18,7 +18,7 @@ use plugcache::{__sim, Added, How, Outputs, Store};
 use crate::{
     attacker,
     bed::{Found, SHARED, Setup, body, judge, sources},
-    crowd, forks, layers, modes,
+    crowd, forks, layers, leases, modes,
     sandbox::set_limit,
     starved::starved_stream,
     stream::{adder, compactor, reader, stream},
@@ -61,6 +61,7 @@ pub(crate) fn run_if_told() -> Option<ExitCode> {
         "attacker" => attacker::attack(&setup, &verbs),
         "maker" => modes::make_everything(&setup, &verbs),
         "stranger" => modes::look_around(&verbs),
+        "holder" => leases::hold(&setup, &verbs),
         "layered" => layers::work(&setup, &verbs),
         "victim" => attacker::work(&setup, &verbs),
         other => panic!("no role {other}"),
@@ -161,6 +162,15 @@ fn act(store: &Store, verb: &str) -> Result<(), String> {
             __sim::sweep(store);
             Ok(())
         }
+        "tend" => {
+            let swept = store.sweep(plugcache::SweepOptions::new());
+            swept.map(|_| ()).map_err(|error| format!("{error:?}"))
+        }
+        "scrub" => {
+            let scrubbed = store.scrub(plugcache::ScrubOptions::new());
+            scrubbed.map(|_| ()).map_err(|error| format!("{error:?}"))
+        }
+        "rebuild" => store.rebuild().map(|_| ()).map_err(|error| format!("{error:?}")),
         "pause" => {
             thread::sleep(Duration::from_millis(key));
             Ok(())
