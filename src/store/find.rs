@@ -89,7 +89,12 @@ impl Inner {
     /// `except`: entries that are known not to load. If there are any, those of other executables are passed
     /// over too: one that failed says that the next is as likely to.
     pub(super) fn find(&self, sources: &Sources, except: &[PutId]) -> Result<Artifact, Miss> {
-        self.find_and_say(sources, except, true).map(|(artifact, _)| artifact)
+        let mut found = self.find_here(sources, except);
+        if found.is_err() && self.tier.is_some() {
+            found = self.or_beyond(sources, except, found).0;
+        }
+        self.tell_found(sources, &found);
+        found
     }
 
     /// As [`find`](Inner::find), and how it was come by; beyond this machine only if that is said.
@@ -100,12 +105,16 @@ impl Inner {
         beyond: bool,
     ) -> Result<(Artifact, How), Miss> {
         let (found, how) = self.find_uncounted(sources, except, beyond);
-        self.count_find(sources, &found);
-        self.note(match &found {
+        self.tell_found(sources, &found);
+        found.map(|artifact| (artifact, how))
+    }
+
+    fn tell_found(&self, sources: &Sources, found: &Result<Artifact, Miss>) {
+        self.count_find(sources, found);
+        self.note(match found {
             Err(Miss::Unreadable(why)) => Some(why),
             _ => None,
         });
-        found.map(|artifact| (artifact, how))
     }
 
     pub(super) fn count_find(&self, sources: &Sources, found: &Result<Artifact, Miss>) {
@@ -130,12 +139,27 @@ impl Inner {
         except: &[PutId],
         beyond: bool,
     ) -> (Result<Artifact, Miss>, How) {
-        match self.find_here(sources, except) {
-            Err(own) if beyond && self.tier.is_some() => match self.find_beyond(sources, except, own) {
+        let found = self.find_here(sources, except);
+        if beyond && found.is_err() && self.tier.is_some() {
+            return self.or_beyond(sources, except, found);
+        }
+        (found, How::Hit)
+    }
+
+    /// What was found here, or else what the tier has.
+    #[cold]
+    fn or_beyond(
+        &self,
+        sources: &Sources,
+        except: &[PutId],
+        found: Result<Artifact, Miss>,
+    ) -> (Result<Artifact, Miss>, How) {
+        match found {
+            Ok(artifact) => (Ok(artifact), How::Hit),
+            Err(own) => match self.find_beyond(sources, except, own) {
                 Ok((artifact, how)) => (Ok(artifact), how),
                 Err(miss) => (Err(miss), How::Hit),
             },
-            found => (found, How::Hit),
         }
     }
 
@@ -227,7 +251,8 @@ impl Inner {
             self.note_use(put.put_id);
             return Ok(artifact);
         }
-        let (artifact, stamps) = self.open_outputs(root, put, spilled, exec)?;
+        let mut stamps = Vec::new();
+        let artifact = self.open_outputs(root, put, spilled, exec, &mut stamps)?;
         if let Some(put) = artifact.put() {
             if self.touch(root, put, &stamps) {
                 self.tell_used(&artifact);
@@ -246,23 +271,26 @@ impl Inner {
         exec: &[u8; 32],
     ) -> Result<Artifact, Miss> {
         let spilled = self.spilled_details(root, put)?;
-        self.open_outputs(root, put.clone(), spilled, exec).map(|(artifact, _)| artifact)
+        self.open_outputs(root, put.clone(), spilled, exec, &mut Vec::new())
     }
 
-    /// The artifact, and the stamps that its entry does not have.
+    /// The artifact; and in `stamps` those that its entry does not have, by the place of the output.
+    #[inline]
     fn open_outputs(
         &self,
         root: &Arc<Root>,
         put: Arc<Put>,
         spilled: Option<Details>,
         exec: &[u8; 32],
-    ) -> Result<(Artifact, Vec<(usize, Stamp)>), Miss> {
+        stamps: &mut Vec<(usize, Stamp)>,
+    ) -> Result<Artifact, Miss> {
         let visible = put.visible().len();
         let mut opened = Opened { outputs: Vec::with_capacity(visible), ..Opened::default() };
         for number in 0..visible {
             self.open_output(root, &put, number, &mut opened)?;
         }
-        let artifact = Artifact::new(Held {
+        *stamps = opened.stamps;
+        Ok(Artifact::new(Held {
             fs: self.fs.clone(),
             outputs: opened.outputs,
             sources: OnceLock::new(),
@@ -274,8 +302,7 @@ impl Inner {
             root: Some(root.clone()),
             _scratch: opened.scratch,
             put: Some(put),
-        });
-        Ok((artifact, opened.stamps))
+        }))
     }
 
     /// What the entry was made from, if that did not fit its frame and lies in an object of its own.
