@@ -88,9 +88,10 @@ fn an_engine_that_comes_back_is_asked_again_by_one_and_then_by_all() {
     let built = fleet.published("a");
     fleet.bucket.set(Fault::Dead, "");
     let reader = fleet.reader();
-    while reader.status().health == Health::Up {
+    for _ in 0..3 {
         fetch(&reader, &built.key).unwrap_err();
     }
+    assert!(matches!(reader.status().health, Health::Resting(_)));
     fleet.bucket.set(Fault::None, "");
     fetch(&reader, &built.key).unwrap_err();
     fleet.clock.advance(40 * SECOND);
