@@ -243,3 +243,80 @@ impl Store {
         self.0.watch.add(Arc::new(observer));
     }
 }
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing::{
+        Event, Level, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
+
+    use crate::{Config, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
+
+    type Said = (Level, String, String);
+
+    /// What a host installs, as far as this needs it.
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<Said>>>);
+
+    struct Message<'a>(&'a mut String);
+
+    impl Visit for Message<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                self.0.push_str(&format!("{value:?}"));
+            }
+        }
+    }
+
+    impl Subscriber for Captured {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut text = String::new();
+            event.record(&mut Message(&mut text));
+            let (level, target) = (*event.metadata().level(), event.metadata().target().to_owned());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push((level, target, text));
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn a_subscriber_of_tracing_gets_every_event_at_level_debug_under_the_name_of_the_crate() {
+        let temp = tempfile::tempdir().unwrap();
+        let captured = Captured::default();
+        tracing::subscriber::with_default(captured.clone(), || {
+            let store = Store::open(Config::new(temp.path().join("store"))).unwrap();
+            let sources =
+                Sources::new("greeter", &Toolchain::none(), NO_OPTIONS).bytes("a", "a").digest().unwrap();
+            assert!(store.find(&sources).is_none());
+            assert_eq!(store.add(&sources, Outputs::bytes("o", "12345")), Ok(crate::Added::Stored));
+            assert!(store.find(&sources).is_some());
+        });
+        let said = captured.0.lock().unwrap();
+        let texts: Vec<_> =
+            said.iter().map(|(.., text)| text.split(',').next().unwrap_or_default()).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[0].starts_with("miss: ") && texts[1].starts_with("added: "), "{texts:?}");
+        assert!(texts[2].starts_with("hit: "), "{texts:?}");
+        assert!(
+            said.iter().all(|(level, target, _)| (*level, target.as_str()) == (Level::DEBUG, "plugcache"))
+        );
+    }
+}

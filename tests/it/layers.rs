@@ -90,6 +90,30 @@ fn a_forgotten_entry_of_a_layer_stays_hidden_from_every_handle_and_across_compac
 }
 
 #[test]
+fn a_handle_and_a_process_that_were_there_before_a_mask_see_it() {
+    let (_, upper, layer) = above(COUNT);
+    let store = || open(upper.config().layer(&layer));
+    // Something of one's own: without a store above there is nothing yet that could be followed.
+    assert_eq!(get(&store(), 9).how, How::Built);
+    let (reader, empty) = (store(), Place::new());
+    let early = open(empty.config().layer(&layer));
+    assert_eq!(found(&reader, COUNT), [0, 1, 2, 3]);
+    assert_eq!(found(&early, COUNT), [0, 1, 2, 3]);
+    assert_eq!(store().forget(&sources(2).digest()).unwrap(), 1);
+    assert_eq!(open(empty.config().layer(&layer)).forget(&sources(2).digest()).unwrap(), 1);
+    for (case, reader) in [("a store above", &reader), ("none above until then", &early)] {
+        assert!(reader.find(&sources(2)).is_none(), "{case}");
+        assert_eq!(found(reader, COUNT), [0, 1, 3], "{case}");
+        assert!(!matches!(reader.explain(&sources(2)).why, Why::Hit), "{case}");
+    }
+    // What was handed out before stays; a compaction in between changes nothing.
+    let held = reader.find(&sources(1)).unwrap();
+    assert_eq!(store().forget(&sources(1).digest()).unwrap(), 1);
+    assert!(__sim::compact(&store()));
+    assert_eq!((found(&reader, COUNT), held.primary().read().unwrap()), (vec![0, 3], bytes(1)));
+}
+
+#[test]
 fn an_artifact_of_a_layer_that_does_not_load_is_built_anew_once() {
     let (_, upper, layer) = above(1);
     let store = open(upper.config().layer(&layer));

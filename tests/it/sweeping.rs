@@ -348,6 +348,47 @@ fn stores_of_other_versions_beside_this_one_stay_and_statistics_say_so() {
     assert_eq!(store.status(), Status::Ready);
 }
 
+/// Another version is at work beside this one: files and directories with names and flags of its own.
+#[test]
+fn what_another_version_keeps_beside_this_one_stays_byte_for_byte_whatever_is_done_to_this_one() {
+    let place = Place::new();
+    let store = place.store();
+    add(&store, "first");
+    let v2 = place.store_dir().join("v2");
+    for dir in ["objects/ab", "staging", "inflight", "quarantine"] {
+        fs::create_dir_all(v2.join(dir)).unwrap();
+    }
+    let log = damage::header(0, 7, [1, 2, 4]);
+    let staged = format!("staging/{:032x}", 3);
+    let object = format!("objects/ab/{:062x}", 5);
+    let names =
+        ["log.1", "seg.1-9", "index.lmdb", "memo", "LOCK", &staged, &object, "inflight/0", "quarantine/x"];
+    names.iter().for_each(|name| fs::write(v2.join(name), [&log[..], name.as_bytes()].concat()).unwrap());
+    let before = damage::state_of(&v2);
+    let unchanged = |after: &str| {
+        assert!(damage::state_of(&v2) == before, "changed by {after}");
+        assert_eq!(place.store().stats().other_formats, [2], "after {after}");
+    };
+    add(&store, "second");
+    assert!(store.find(&named("second")).is_some());
+    unchanged("an add and a find");
+    assert!(__sim::compact(&store));
+    unchanged("a compaction");
+    assert!(store.scrub(plugcache::ScrubOptions::new()).unwrap().is_clean());
+    unchanged("a scrub");
+    assert_eq!(store.rebuild().unwrap().entries, 2);
+    unchanged("a rebuild");
+    assert_eq!(store.export(&place.path("layer"), |_| true).unwrap(), 2);
+    assert!(!place.path("layer").join("v2").exists(), "exported");
+    unchanged("an export");
+    store.sweep(SweepOptions::new().max_files(1).max_bytes(0)).unwrap();
+    __sim::sweep(&store);
+    unchanged("a sweep");
+    add(&store, "third");
+    assert_eq!(store.clear().unwrap(), 1);
+    unchanged("a clear");
+}
+
 #[test]
 fn a_store_that_is_partly_a_later_versions_is_used_not_swept_and_statistics_say_so() {
     let place = damage::Place::with(3);

@@ -19,7 +19,7 @@ use std::{collections::HashSet, sync::Mutex, time::Instant};
 
 /// Power cuts per moment.
 fn cuts_max() -> usize {
-    bound(80, 1500)
+    bound(80, 2200)
 }
 
 /// Of how many power cuts one has its recovery crashed too.
