@@ -254,7 +254,11 @@ mod tests {
         span,
     };
 
-    use crate::{Config, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
+    use super::super::{Added, Outputs, Store};
+    use crate::{
+        config::Config,
+        sources::{NO_OPTIONS, Sources, Toolchain},
+    };
 
     type Said = (Level, String, String);
 
@@ -306,7 +310,7 @@ mod tests {
             let sources =
                 Sources::new("greeter", &Toolchain::none(), NO_OPTIONS).bytes("a", "a").digest().unwrap();
             assert!(store.find(&sources).is_none());
-            assert_eq!(store.add(&sources, Outputs::bytes("o", "12345")), Ok(crate::Added::Stored));
+            assert_eq!(store.add(&sources, Outputs::bytes("o", "12345")), Ok(Added::Stored));
             assert!(store.find(&sources).is_some());
         });
         let said = captured.0.lock().unwrap();
