@@ -20,7 +20,7 @@ pub(super) const LOG_FRAMES_MIN: u64 = 128;
 const SEGMENT_PARTS: u64 = 8;
 /// Replaying so many frames costs about 1 ms at open.
 pub(super) const LOG_FRAMES_COMPACT: u64 = 1400;
-/// And reading so many bytes as much.
+/// Nor is a log read that is longer, however few its frames are: chosen, not measured.
 pub(super) const LOG_BYTES_COMPACT: u64 = 4 << 20;
 
 /// What is known of the open log and the segment below it.
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn no_log_is_longer_than_what_opening_reads_in_a_millisecond() {
+    fn no_log_has_more_frames_or_bytes_than_it_may() {
         for frame_bytes in [64, 384, 4096, 64 * 1024] {
             let (longest, _) = lived(20_000, frame_bytes);
             assert!(longest <= LOG_FRAMES_COMPACT && (longest - 1) * frame_bytes < LOG_BYTES_COMPACT);
