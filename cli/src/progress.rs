@@ -1,24 +1,25 @@
 //! Progress on standard error, for people who wait at a terminal; nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 /// Less than this is stored before anybody could read of it.
 const LARGE: u64 = 64 << 20;
 
+#[derive(Clone)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// For a task over so many bytes that says nothing while it is at it.
+    /// For a task over so many bytes.
     pub(crate) fn of_bytes(doing: &'static str, bytes: u64) -> Progress {
         if bytes < LARGE {
             return Progress(ProgressBar::hidden());
         }
-        Progress::waiting(format!("{doing} {}", crate::out::human::size(bytes)))
+        Progress::with(doing, bytes, "{msg} {wide_bar} {bytes}/{total_bytes}")
     }
 
     /// For a task of which nothing is known.
-    pub(crate) fn waiting(doing: impl Into<Cow<'static, str>>) -> Progress {
+    pub(crate) fn waiting(doing: &'static str) -> Progress {
         // Draws nothing where standard error is no terminal.
         let bar = ProgressBar::new_spinner().with_message(doing);
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -27,8 +28,12 @@ impl Progress {
 
     /// For a task of so many steps.
     pub(crate) fn of_steps(doing: &'static str, steps: u64) -> Progress {
-        let bar = ProgressBar::new(steps).with_message(doing);
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        Progress::with(doing, steps, "{msg} {wide_bar} {pos}/{len}")
+    }
+
+    fn with(doing: &'static str, len: u64, template: &str) -> Progress {
+        let bar = ProgressBar::new(len).with_message(doing);
+        let style = ProgressStyle::with_template(template);
         Progress(style.map_or(bar.clone(), |style| bar.with_style(style)))
     }
 

@@ -48,6 +48,11 @@ fn state() -> &'static State {
     })
 }
 
+/// Whether a signal came while one of them was held.
+pub(crate) fn came() -> bool {
+    state().came.load(Ordering::SeqCst) != 0
+}
+
 /// While it lives, signals wait.
 pub(crate) struct Hold(());
 
@@ -59,7 +64,7 @@ impl Hold {
 
     /// Whether one came.
     pub(crate) fn is_over(&self) -> bool {
-        state().came.load(Ordering::SeqCst) != 0
+        came()
     }
 
     /// What came is answered: it ends nothing.

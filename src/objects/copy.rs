@@ -8,7 +8,7 @@ use std::{
     thread::{self, Builder, Scope, ScopedJoinHandle},
 };
 
-use super::{CHUNK_BYTES, Unpublished};
+use super::{CHUNK_BYTES, Unpublished, stage::Watch};
 use crate::{
     digest::{Hasher, ObjectDigest},
     error::Trouble,
@@ -53,6 +53,8 @@ pub(super) struct Copy<'a> {
     pub(super) path: &'a Path,
     pub(super) writer: &'a File,
     pub(super) staged: &'a Path,
+    /// Told after each chunk.
+    pub(super) watch: Option<&'a Watch<'a>>,
 }
 
 impl Copy<'_> {
@@ -107,18 +109,22 @@ impl Copy<'_> {
         loop {
             chunk.resize(CHUNK_BYTES, 0);
             let read = self.source.read_at(&mut chunk, at);
-            let len = read.map_err(|error| Unpublished::BadContent {
-                path: self.path.to_owned(),
-                problem: error.to_string(),
-            })?;
+            let len = read.map_err(|error| self.bad(error.to_string()))?;
             if len == 0 {
                 return Ok(());
             }
             chunk.truncate(len);
             write_all(self.writer, self.staged, &chunk)?;
             at += len as u64;
+            if self.watch.is_some_and(|watch| watch(at).is_break()) {
+                return Err(self.bad("adding it was stopped".into()));
+            }
             chunk = take(chunk);
         }
+    }
+
+    fn bad(&self, problem: String) -> Unpublished {
+        Unpublished::BadContent { path: self.path.to_owned(), problem }
     }
 }
 
@@ -160,7 +166,7 @@ mod tests {
             // The length is only a guess: on one core and on two.
             for guess in [0, u64::MAX] {
                 let writer = dir.create(Path::new("copy"), 0o600).unwrap();
-                let copy = Copy { source: &source, path, writer: &writer, staged: path };
+                let copy = Copy { source: &source, path, writer: &writer, staged: path, watch: None };
                 assert_eq!(copy.run(guess).unwrap(), digest, "{len} bytes");
                 assert_eq!(read_all(&writer).unwrap(), bytes);
                 dir.unlink(Path::new("copy")).unwrap();
@@ -178,7 +184,7 @@ mod tests {
         write(&source, path, &bytes).unwrap();
         let reader = dir.open(path, Access::Read).unwrap();
         assert!(write(&reader, path, &bytes).is_err());
-        let copy = Copy { source: &source, path, writer: &reader, staged: path };
+        let copy = Copy { source: &source, path, writer: &reader, staged: path, watch: None };
         assert!(copy.run(u64::MAX).is_err());
     }
 }

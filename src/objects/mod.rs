@@ -16,7 +16,7 @@ use std::{
 
 pub(crate) use self::{
     remove::{Disposal, Pruning, Removed},
-    stage::{Content, Lent, NotReceived, Published, Receiving, Unpublished},
+    stage::{Content, Lent, NotReceived, Published, Receiving, Unpublished, Watch},
 };
 use crate::{
     config::Durability,

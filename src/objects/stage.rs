@@ -15,6 +15,7 @@ mod receive;
 
 use std::{
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -46,9 +47,12 @@ const STAGES_MAX: usize = 8;
 /// What an object is made from.
 pub(crate) enum Content<'a> {
     Bytes(&'a [u8]),
-    /// A file of the caller's, copied, never moved or linked.
-    File(&'a Path),
+    /// A file of the caller's, copied, never moved or linked. Whoever watches hears how much of it is copied.
+    File(&'a Path, Option<&'a Watch<'a>>),
 }
+
+/// Hears how many bytes of a file are copied, and says whether to go on.
+pub(crate) type Watch<'a> = dyn Fn(u64) -> ControlFlow<()> + 'a;
 
 /// For how long an object is leased by whoever publishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +137,12 @@ impl Objects {
                 let digest = copy::write(&writer, &name.path, bytes)?;
                 (name, writer, made, digest, false)
             }
-            Content::File(path) => {
+            Content::File(path, watch) => {
                 let (source, stat) = self.open_content(path)?;
                 let executable = stat.mode & 0o111 != 0;
                 let mode = if executable { EXECUTABLE_MODE } else { PLAIN_MODE };
                 let (name, writer, made) = self.create_staged(draw, mode)?;
-                let copy = Copy { source: &source, path, writer: &writer, staged: &name.path };
+                let copy = Copy { source: &source, path, writer: &writer, staged: &name.path, watch: *watch };
                 let digest = self.copy(&copy, stat.len)?;
                 (name, writer, made, digest, executable)
             }

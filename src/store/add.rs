@@ -22,7 +22,7 @@ use crate::{
     },
     fs::{self, Draw, Kind},
     manifest::{Compacted, Grown, Refused},
-    objects::{Content, Lent, Published, Unpublished},
+    objects::{self, Content, Lent, Published, Unpublished},
     sources::Sources,
     sweep::{self, Sweep},
     sync::{Arc, atomic::Ordering},
@@ -220,7 +220,7 @@ impl Inner {
         draw: &mut Draw<'_>,
         lent: Lent,
     ) -> Result<Vec<Ready>, NotAdded> {
-        let mut packed_sum = 0;
+        let (mut packed_sum, mut copied) = (0, 0);
         let known: Vec<Stamp> =
             replaced.iter().flat_map(|put| put.outputs.iter().map(|output| output.stamp)).collect();
         outputs
@@ -234,8 +234,11 @@ impl Inner {
                     packed_sum += bytes.len();
                     return Ok(Ready::Packed(ObjectDigest::of_bytes(bytes), bytes.clone()));
                 }
-                let staged = root.objects.stage(&owned.content(), draw, lent);
+                let watch = outputs.watch.after(copied);
+                let watch = watch.as_ref().map(|watch| watch as &objects::Watch<'_>);
+                let staged = root.objects.stage(&owned.content(watch), draw, lent);
                 let published = staged.and_then(|staged| root.objects.publish(staged, &known));
+                copied += published.as_ref().map_or(0, |published| published.lease.len());
                 published.map(Ready::Published).map_err(|why| self.not_added(root, name, why))
             })
             .collect()

@@ -2,6 +2,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fmt,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +11,8 @@ use std::{
 use crate::{
     digest::ObjectDigest,
     format::record::{OutputRecord, Stamp},
-    objects::{Content, Published},
+    objects::{self, Content, Published},
+    sync::Arc,
 };
 
 /// An output that asks to be packed is packed into the entry up to this length ..
@@ -29,6 +32,24 @@ pub(super) const PACKED_SUM_MAX: usize = 32 * 1024;
 pub struct Outputs {
     pub(super) named: Vec<(OsString, Owned)>,
     pub(super) cost: Duration,
+    pub(super) watch: Watch,
+}
+
+/// Hears how many bytes of all files are copied, if anybody does.
+#[derive(Clone, Default)]
+pub(super) struct Watch(Option<Arc<dyn Fn(u64) -> ControlFlow<()> + Send + Sync>>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Watch" } else { "Nobody" })
+    }
+}
+
+impl Watch {
+    /// Tells of a file, after so many bytes of others.
+    pub(super) fn after(&self, before: u64) -> Option<impl Fn(u64) -> ControlFlow<()>> {
+        self.0.as_ref().map(|told| move |copied| told(before + copied))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -40,17 +61,17 @@ pub(super) enum Owned {
 }
 
 impl Owned {
-    pub(super) fn content(&self) -> Content<'_> {
+    pub(super) fn content<'a>(&'a self, watch: Option<&'a objects::Watch<'a>>) -> Content<'a> {
         match self {
             Owned::Bytes(bytes) | Owned::Packed(bytes) => Content::Bytes(bytes),
-            Owned::File(path) => Content::File(path),
+            Owned::File(path) => Content::File(path, watch),
         }
     }
 }
 
 impl Outputs {
     pub(super) fn none() -> Outputs {
-        Outputs { named: Vec::new(), cost: Duration::ZERO }
+        Outputs { named: Vec::new(), cost: Duration::ZERO, watch: Watch::default() }
     }
 
     /// One output from a file, which is copied: it stays the caller's, and is never moved or linked.
@@ -95,6 +116,29 @@ impl Outputs {
     /// How long making them took: what a later hit saves.
     pub fn cost(mut self, cost: Duration) -> Outputs {
         self.cost = cost;
+        self
+    }
+
+    /// While files are copied `told` hears, after every 256 KiB or less, how many bytes of all of them are copied. If it
+    /// answers [`ControlFlow::Break`] the add ends with a [`NoOutput`](crate::NoOutput): nothing is stored, and what was
+    /// copied is removed.
+    ///
+    /// ```
+    /// # use plugcache::{Config, NO_OPTIONS, Outputs, Sources, Store, Toolchain};
+    /// use std::ops::ControlFlow;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let big = dir.path().join("big.so");
+    /// # std::fs::write(&big, vec![0; 1 << 20])?;
+    /// # let store = Store::open(Config::new(dir.path().join("store")))?;
+    /// # let none = Toolchain::of_value("none", "1");
+    /// # let sources = Sources::new("doc/1", &none, NO_OPTIONS).bytes("big", "1").digest()?;
+    /// let up_to_half = |copied| if copied < 1 << 19 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    /// assert!(store.add(&sources, Outputs::file("big.so", &big).copying(up_to_half)).is_err());
+    /// assert!(store.find(&sources).artifact().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn copying(mut self, told: impl Fn(u64) -> ControlFlow<()> + Send + Sync + 'static) -> Outputs {
+        self.watch = Watch(Some(Arc::new(told)));
         self
     }
 }

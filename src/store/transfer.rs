@@ -78,6 +78,18 @@ impl Store {
     /// `from` is no store, or not one to be trusted, or cannot be read; this store cannot be written to. What was taken in
     /// before stays, and another import goes on with the rest.
     pub fn import(&self, from: &Path) -> Result<u64, StoreError> {
+        self.import_picked(from, |_| true)
+    }
+
+    /// The same, for those alone that `pick` picks of the entries that this store does not have.
+    ///
+    /// # Errors
+    /// Those of [`import`](Store::import).
+    pub fn import_picked(
+        &self,
+        from: &Path,
+        mut pick: impl FnMut(&Entry) -> bool,
+    ) -> Result<u64, StoreError> {
         let inner = &*self.0;
         let below =
             Root::open_layer(&inner.fs, &inner.config, from).map_err(|error| unopened(from, error))?;
@@ -87,7 +99,7 @@ impl Store {
         let mut taken = 0;
         for put in below.manifest.entries() {
             let own = root.manifest.of_source(&put.source);
-            if own.iter().any(|own| own.identity() == put.identity()) {
+            if own.iter().any(|own| own.identity() == put.identity()) || !pick(&Entry::new(put.clone())) {
                 continue;
             }
             match inner.take_in(&root, &below, &put) {
@@ -133,7 +145,7 @@ fn copy(fs: &Fs, to: &Objects, from: &Root, digest: &ObjectDigest) -> Result<Pub
         Err(Unopened::Missing | Unopened::NotAFile | Unopened::Busy(_)) => return Err(NotTaken::Unusable),
     };
     let path = from.path.join(layout::object(digest));
-    let staged = to.stage(&Content::File(&path), &mut fs.draw(), Lent::ForCommit).map_err(unpublished)?;
+    let staged = to.stage(&Content::File(&path, None), &mut fs.draw(), Lent::ForCommit).map_err(unpublished)?;
     if staged.digest != *digest {
         return Err(NotTaken::Unusable);
     }

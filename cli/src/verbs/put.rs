@@ -6,10 +6,11 @@ use crate::{
     out::Out,
     place as places,
     progress::Progress,
+    signals::{self, Hold},
 };
 use plugcache::{Added, Outputs};
 use serde::Serialize;
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 #[derive(Serialize)]
 struct Put {
@@ -30,8 +31,16 @@ pub(crate) fn put(args: &PutArgs, store: Option<&Path>) -> Done {
         artifacts.fold(Outputs::file(first, path), |outputs, (name, path)| outputs.and_file(name, path));
     let bytes = args.artifacts.iter().filter_map(|path| path.metadata().ok()).map(|at| at.len()).sum();
     let progress = Progress::of_bytes("storing", bytes);
+    let bar = progress.clone();
+    let outputs = outputs.copying(move |copied| {
+        bar.at(copied);
+        if signals::came() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    // What is copied so far is removed before ^C ends the command.
+    let hold = Hold::new();
     let added = store.add(&sources, outputs);
     progress.finish();
+    drop(hold);
     match added.map_err(|problem| Fail::new(chain(&problem)))? {
         Added::Stored => {
             let mut out = Out::new();

@@ -8,6 +8,7 @@ use crate::{
     progress::Progress,
     signals::Hold,
 };
+use plugcache::{Config, Store};
 use serde::Serialize;
 use std::{fs, path::Path};
 
@@ -46,12 +47,22 @@ pub(crate) fn export(args: &ExportArgs, store: Option<&Path>) -> Done {
     told("export", args.json.json, entries, "exported")
 }
 
-/// May be ended at any moment: what was taken in until then stays, and another import goes on with the rest.
+/// May be ended after any entry: what was taken in until then stays, and another import goes on with the rest.
 pub(crate) fn import(args: &ImportArgs, store: Option<&Path>) -> Done {
     let store = places::open_to_look(store)?;
-    let progress = Progress::waiting("importing");
-    let entries = store.import(&args.dir);
+    // How many it has is only for the bar: whether it can be imported is for `import` to say.
+    let from = Config::builder(&args.dir).readonly(true).build();
+    let known = Store::open(from).map_or(0, |from| from.stats().entries);
+    let progress = Progress::of_steps("importing", known);
+    let hold = Hold::new();
+    let mut seen = 0;
+    let entries = store.import_picked(&args.dir, |_| {
+        seen += 1;
+        progress.at(seen);
+        !hold.is_over()
+    });
     progress.finish();
+    drop(hold);
     told("import", args.json.json, entries.map_err(|error| Fail::of(&error))?, "imported")
 }
 

@@ -11,6 +11,7 @@ mod compilers;
 mod costs;
 mod damage;
 mod inspect;
+mod interrupted;
 mod json;
 mod page;
 mod placing;

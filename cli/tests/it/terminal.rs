@@ -69,3 +69,31 @@ fn json_is_never_coloured_nor_cut() {
     let json = Ended::of(place.command("ls --json").env("CLICOLOR_FORCE", "1")).out;
     assert!(!json.contains('\x1b') && json.contains("has-columns.c"), "{json}");
 }
+
+#[test]
+fn long_work_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
+    let place = place();
+    place.write("b.c", "b");
+    // What is smaller is stored before anybody could read of it.
+    let big = std::fs::File::create(place.path("big.so")).unwrap();
+    big.set_len(80 << 20).unwrap();
+    let other = Place::new();
+    let layer = other.beside("layer").display().to_string();
+    for (verb, shown) in [
+        ("put -s b.c big.so".to_owned(), "storing"),
+        ("scrub".to_owned(), "scrubbing"),
+        ("sweep".to_owned(), "sweeping"),
+        (format!("export {layer}"), "exporting"),
+        (format!("import {layer}"), "importing"),
+    ] {
+        let place = if shown == "importing" { &other } else { &place };
+        let Some(seen) = in_terminal(place, 80, &verb) else { return };
+        assert!(seen.contains(shown), "{verb}: {seen:?}");
+        // It goes again: what is left is the answer.
+        assert!(seen.contains("\r\x1b[2K"), "{verb}: {seen:?}");
+        if shown != "exporting" {
+            let piped = place.run(&verb);
+            assert!(!piped.err.contains(shown) && !piped.out.contains('\r'), "{verb}: {piped:?}");
+        }
+    }
+}
