@@ -99,6 +99,8 @@
 //! ([`OpenError::Unsupported`]). Needs Rust 1.89; that is raised in minor releases only, never to a version that is
 //! less than a year old.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Silent by default: what it has to say goes to an observer, or to `tracing`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro))]
 
 mod config;
 mod digest;

@@ -14,8 +14,9 @@ struct Files {
 }
 
 pub fn open(dir: &Path) -> Box<dyn Peer> {
-    for shard in 0..=255 {
-        fs::create_dir_all(dir.join(format!("{shard:02x}"))).unwrap();
+    // They are made once: a process that comes to a store which is there only looks for the last one.
+    if !dir.join("ff").exists() {
+        (0..=255).for_each(|shard| fs::create_dir_all(dir.join(format!("{shard:02x}"))).unwrap());
     }
     Box::new(Files { dir: dir.to_owned(), path: PathBuf::new() })
 }
