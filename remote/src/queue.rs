@@ -56,7 +56,7 @@ impl<F: Fn(&TierKey) -> Option<(Parcel, Artifact)> + Send + Sync> Supply for F {
 impl Supply for Store {
     fn artifact(&self, key: &TierKey) -> Option<(Parcel, Artifact)> {
         // The newest: a store may have several of one key, which differ in the files that their builds read.
-        let entry = self.entries().filter(|entry| entry.tier_key() == *key);
+        let entry = self.entries_of(&key.source).filter(|entry| entry.tier_key() == *key);
         let (_, parcel, artifact) = self.parcel(&entry.max_by_key(Entry::made)?)?;
         Some((parcel, artifact))
     }

@@ -78,10 +78,12 @@ use self::{
 };
 use crate::{
     config::{self, Config, Mode},
+    digest::SourceDigest,
     error::{OpenError, Skip, StoreError},
     exec,
+    format::record::Put,
     fs::{Access, Fs},
-    manifest::Grown,
+    manifest::{Grown, Manifest},
     retention::Limits,
     sources::Memo,
     sweep::{Sweep, Unnamed},
@@ -270,14 +272,23 @@ impl Store {
     }
 
     /// All entries, in the order of adding. A snapshot: what is added meanwhile may be missing.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> + 'static {
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + use<> {
+        self.listed(Manifest::entries).into_iter().map(Entry::new)
+    }
+
+    /// The entries of one source digest, in no order: of every executable, and several of one where builds read different
+    /// files. Looked up: it takes no longer where the store has more entries.
+    pub fn entries_of(&self, source: &SourceDigest) -> impl Iterator<Item = Entry> + use<> {
+        self.listed(|manifest| manifest.of_source(source.as_bytes())).into_iter().map(Entry::new)
+    }
+
+    fn listed(&self, list: impl FnOnce(&Manifest) -> Vec<Arc<Put>>) -> Vec<Arc<Put>> {
         let root = self.0.root().ok().flatten();
-        let entries = root.map_or_else(Vec::new, |root| {
+        root.map_or_else(Vec::new, |root| {
             // An unreadable log leaves what was read before.
             let _ = root.manifest.refresh();
-            root.manifest.entries()
-        });
-        entries.into_iter().map(Entry::new)
+            list(&root.manifest)
+        })
     }
 
     /// Counters of this handle, and the size of the store as last read.

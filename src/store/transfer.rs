@@ -145,7 +145,8 @@ fn copy(fs: &Fs, to: &Objects, from: &Root, digest: &ObjectDigest) -> Result<Pub
         Err(Unopened::Missing | Unopened::NotAFile | Unopened::Busy(_)) => return Err(NotTaken::Unusable),
     };
     let path = from.path.join(layout::object(digest));
-    let staged = to.stage(&Content::File(&path, None), &mut fs.draw(), Lent::ForCommit).map_err(unpublished)?;
+    let staged =
+        to.stage(&Content::File(&path, None), &mut fs.draw(), Lent::ForCommit).map_err(unpublished)?;
     if staged.digest != *digest {
         return Err(NotTaken::Unusable);
     }

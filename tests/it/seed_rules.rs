@@ -8,6 +8,7 @@ use plugcache::{
 };
 use std::{
     cell::RefCell,
+    collections::HashSet,
     env, fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -76,7 +77,13 @@ fn rule_4_two_executables_that_alternate_on_one_store_compile_twice_in_all() {
         }
     }
     assert_eq!(compiler.runs(), 2);
-    assert_eq!((place.store().entries().count(), place.objects().len()), (2, 1));
+    let store = place.store();
+    assert_eq!((store.entries().count(), place.objects().len()), (2, 1));
+    // Those of one key are found without the others.
+    assert_eq!(add(&store, &named("b"), "b"), Added::Stored);
+    let of = |name: &str| store.entries_of(&named(name).digest()).map(|entry| entry.exec_id());
+    let of_a: HashSet<_> = of("a").collect();
+    assert_eq!((of_a.len(), of("b").count(), of("c").count()), (2, 1, 0));
 }
 
 #[test]
