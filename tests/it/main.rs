@@ -15,6 +15,7 @@ mod bad_rights;
 mod bad_sources;
 mod cargo_host;
 mod common;
+mod copying;
 mod costs;
 mod crash;
 mod damage;

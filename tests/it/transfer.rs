@@ -116,6 +116,19 @@ fn packed_outputs_several_outputs_and_spilled_details_go_through_a_layer() {
 }
 
 #[test]
+fn only_what_is_picked_is_imported_and_only_what_is_new_is_asked_about() {
+    let (from, to) = (Place::with(COUNT), Place::with(2));
+    let mut asked = Vec::new();
+    let taken = to.open().import_picked(&from.dir, |entry| {
+        asked.push(entry.source_digest());
+        entry.source_digest() != sources(3).digest()
+    });
+    assert_eq!((taken.unwrap(), asked.len()), (COUNT as u64 - 3, COUNT - 2));
+    let expected: Vec<_> = (0..COUNT).filter(|number| *number != 3).collect();
+    assert_eq!(found(&to.open(), COUNT), expected);
+}
+
+#[test]
 fn two_copies_of_one_store_that_both_went_on_become_one() {
     let (one, two) = (Place::with(3), Place::new());
     damage::copy("-rp", &one.dir, &two.dir);
