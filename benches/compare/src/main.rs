@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --manifest-path benches/compare/Cargo.toml            all, some ten minutes
 //! cargo run --release --manifest-path benches/compare/Cargo.toml -- check   each peer gives the right bytes
+//! cargo run --release --manifest-path benches/compare/Cargo.toml -- fresh   the row of a fresh process alone
 //! ```
 //!
 //! Prints Markdown tables. With `PLUGCACHE_BENCH_WRITE=1` they go into docs/performance.md, and pictures beside it.
@@ -28,6 +29,7 @@ fn main() {
     match words[..] {
         ["child", ref rest @ ..] => child::main(rest),
         ["check"] => check(),
+        ["fresh"] => println!("{}", table(&ops::fresh(4 << 10))),
         [] => compare(ops::is_quick()),
         _ => panic!("see the head of benches/compare/src/main.rs"),
     }

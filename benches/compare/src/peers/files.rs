@@ -13,11 +13,16 @@ struct Files {
     path: PathBuf,
 }
 
-pub fn open(dir: &Path) -> Box<dyn Peer> {
-    // They are made once: a process that comes to a store which is there only looks for the last one.
+/// Makes the directories that keys are spread over. A process that comes to a store which is there looks for the last
+/// one only.
+pub fn make_shards(dir: &Path) {
     if !dir.join("ff").exists() {
         (0..=255).for_each(|shard| fs::create_dir_all(dir.join(format!("{shard:02x}"))).unwrap());
     }
+}
+
+pub fn open(dir: &Path) -> Box<dyn Peer> {
+    make_shards(dir);
     Box::new(Files { dir: dir.to_owned(), path: PathBuf::new() })
 }
 

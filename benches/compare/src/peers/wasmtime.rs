@@ -2,7 +2,10 @@
 //! by zstd; a hit is told to a thread, which counts it in a file beside, rewritten whole. Left out, in its favour:
 //! hashing the module at each load, and the cleaning that goes with the counting.
 
-use super::{Key, Peer, files::write_aside};
+use super::{
+    Key, Peer,
+    files::{make_shards, write_aside},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,9 +25,7 @@ struct Wasmtime {
 }
 
 pub fn open(dir: &Path) -> Box<dyn Peer> {
-    for shard in 0..=255 {
-        fs::create_dir_all(dir.join(format!("{shard:02x}"))).unwrap();
-    }
+    make_shards(dir);
     let (hits, waiting) = sync_channel::<PathBuf>(EVENTS);
     let count = move || {
         for path in waiting {
