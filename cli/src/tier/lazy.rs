@@ -15,6 +15,9 @@ use std::{
     },
 };
 
+/// What another process has left word of.
+const RESTS: &str = "a process had no answer from it moments ago";
+
 /// The directory beside the store's own in which the queue lies, and what processes tell each other.
 pub(crate) fn state_of(store: &Path) -> PathBuf {
     store.join("remote")
@@ -46,7 +49,6 @@ enum Made {
     There {
         remote: Remote,
         mode: Mode,
-        rest: Rest,
     },
 }
 
@@ -79,6 +81,9 @@ impl Lazy {
     pub(crate) fn words_about(&self, key: &TierKey) -> Option<String> {
         if settings::is_off() {
             return None;
+        }
+        if self.rest().is_now() {
+            return Some(format!("it is not asked: {RESTS}"));
         }
         let said = self.entry(key);
         if let Some(why) = self.trouble() {
@@ -113,7 +118,7 @@ impl Lazy {
         let remote = settings.remote(settings.mode, &state)?;
         // This process ends in a moment: `remote push` brings what is queued.
         remote.leave_uploads();
-        Ok(Made::There { remote, mode: settings.mode, rest: Rest::below(&state) })
+        Ok(Made::There { remote, mode: settings.mode })
     }
 
     /// The first thing that is wrong is told, and no other.
@@ -129,11 +134,15 @@ impl Lazy {
         }
     }
 
+    fn rest(&self) -> Rest {
+        Rest::below(&state_of(&self.0.dir))
+    }
+
     /// Tells what came of a question, and leaves word to the next process.
-    fn after<T>(&self, rest: &Rest, answer: Result<T, TierError>) -> Result<T, TierError> {
+    fn after<T>(&self, answer: Result<T, TierError>) -> Result<T, TierError> {
         if let Err(error) = &answer {
             if !matches!(error, TierError::Wrong(_)) {
-                rest.begin();
+                self.rest().begin();
             }
             self.warn_once(&error.to_string());
         }
@@ -143,13 +152,13 @@ impl Lazy {
 
 impl Tier for Lazy {
     fn entry(&self, key: &TierKey) -> Result<Option<Parcel>, TierError> {
-        let Made::There { remote, rest, .. } = self.made() else { return Ok(None) };
-        if rest.is_now() {
-            let why = "another process had no answer moments ago".to_owned();
-            self.say(&format!("the tier is not asked: {why}"));
-            return Err(TierError::Unreachable(why));
+        // A client that was made here knows for itself when to ask.
+        if self.0.made.get().is_none() && self.rest().is_now() {
+            self.say(&format!("the tier is not asked: {RESTS}"));
+            return Err(TierError::Unreachable(RESTS.into()));
         }
-        let answer = self.after(rest, remote.entry(key));
+        let Made::There { remote, .. } = self.made() else { return Ok(None) };
+        let answer = self.after(remote.entry(key));
         if let Ok(None) = &answer {
             self.say("the tier has nothing under this key that is believed here");
         }
@@ -157,20 +166,29 @@ impl Tier for Lazy {
     }
 
     fn objects(&self, key: &TierKey, wanted: &mut [Sink<'_>]) -> Result<(), TierError> {
-        let Made::There { remote, rest, .. } = self.made() else {
+        let Made::There { remote, .. } = self.made() else {
             return Err(TierError::Unreachable("there is none".into()));
         };
-        self.after(rest, remote.objects(key, wanted))
+        self.after(remote.objects(key, wanted))
     }
 
     fn offer(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) {
-        let Made::There { remote, mode, .. } = self.made() else { return };
+        let Made::There { remote, mode } = self.made() else { return };
+        if *mode == Mode::WriteThrough && self.rest().is_now() {
+            self.say(&format!("not brought to the tier: {RESTS}"));
+            return;
+        }
         let before = remote.status().counts;
         remote.offer(key, parcel, artifact);
         let now = remote.status().counts;
-        let is_lost = now.not_published > before.not_published || now.dropped_full > before.dropped_full;
+        if now.not_published > before.not_published || now.dropped_full > before.dropped_full {
+            if now.failures > before.failures {
+                self.rest().begin();
+            }
+            self.warn_once("it is stored here, and could not be brought to the tier");
+            return;
+        }
         match mode {
-            _ if is_lost => self.warn_once("it is stored here, and could not be brought to the tier"),
             Mode::WriteThrough => self.say("brought to the tier"),
             Mode::ReadWrite => self.say("queued for the tier: `plugcache remote push` brings it"),
             _ => {}

@@ -95,8 +95,8 @@ fn who_has_no_key_cannot_push() {
     reader.build("a").ends(0);
     reader.run("remote push --all").ends(1).says("has no [publish]");
     fs::remove_file(first.config("key")).unwrap();
-    first.run("remote push --all").ends(1);
-    first.build("a").ends(0).says("warning: there is no tier").says("there is no file");
+    first.build("b").ends(0).says("warning: there is no tier").says("there is no file");
+    first.run("remote push --all").ends(1).says("there is no file");
 }
 
 #[test]
