@@ -131,3 +131,21 @@ fn wrong_flags_end_with_2() {
     }
     machine.run("remote --help").ends(0);
 }
+
+#[test]
+fn a_bundle_that_would_lack_an_entry_is_not_published() {
+    let fleet = Fleet::new();
+    let first = fleet.signer("");
+    for name in ["a", "b"] {
+        first.build(name).ends(0);
+    }
+    let object = first.out("path -s b.c -- ./tool b.c b.so");
+    let object = std::path::Path::new(object.trim_end());
+    fs::remove_file(object).unwrap();
+    let said = first.run("remote push --all --bundle r1");
+    said.ends(1).says("was not brought").says("the bundle r1 was not published");
+    assert!(said.out.contains("brought 1 of 2 entries"), "{said:?}");
+    let second = fleet.reader(&first);
+    second.run("remote pull --bundle r1").ends(3);
+    assert!(second.out("remote pull").contains("1 entry: 1 fetched"));
+}
