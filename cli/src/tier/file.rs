@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_the_document_shows_is_understood_and_its_deadlines_are_the_usual_ones() {
+        let document = include_str!("../../../docs/fleet.md");
+        let shown = document.split("```toml\n").skip(1).find(|block| block.contains("[deadlines]"));
+        let text = shown.and_then(|block| block.split("```").next()).unwrap_or_default();
+        let file = parse(text).unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!((file.deadlines.deadlines(), file.namespaces), (Deadlines::default(), main_alone()));
+        assert!(file.publish.is_some() && file.mode == Mode::WriteThrough);
+    }
+
+    #[test]
     fn what_is_not_understood_is_told_with_its_line_and_without_its_value() {
         for (text, line, what) in [
             ("bucket = 'b'\nbuket = 1\n", 2, "buket"),
