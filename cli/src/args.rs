@@ -4,6 +4,10 @@ use crate::out::human;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+#[cfg(feature = "remote")]
+#[path = "args_remote.rs"]
+pub(crate) mod remote;
+
 /// The first line of the help, of the man page and of README.md's section.
 pub(crate) const EXAMPLE: &str =
     "plugcache run -o plugin.so -s plugin.c -- cc -shared -fPIC -o plugin.so plugin.c";
@@ -54,6 +58,8 @@ pub(crate) enum Verb {
     Import(ImportArgs),
     /// Looks for what keeps a store from working, and says what to do
     Doctor(Json),
+    #[cfg(feature = "remote")]
+    Remote(remote::RemoteArgs),
     /// Prints the completions of a shell
     Completions {
         /// Which shell
@@ -196,9 +202,13 @@ pub(crate) struct GetArgs {
     pub(crate) of: OfCommand,
 }
 
-/// Prints the source digest
+/// Prints the source digest; its verbs keep the keys that sign
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct KeyVerbArgs {
+    #[cfg(feature = "remote")]
+    #[command(subcommand)]
+    pub(crate) verb: Option<remote::KeyCommand>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     #[command(flatten)]

@@ -6,6 +6,7 @@
 //! tools.rs     command -> toolchain        place.rs   which store
 //! exit.rs      codes and failures          out/       JSON, tables, numbers, colour
 //! signals.rs   ^C                          html/      the page of `du` and `stats`
+//! tier/        where the tier is           no_tier.rs nowhere, without the feature `remote`
 //! ```
 //!
 //! Built on the public API of the library alone. What it keeps: the build is never harmed by the store (`run`),
@@ -25,9 +26,16 @@ mod outputs;
 mod place;
 mod progress;
 mod signals;
+#[cfg(feature = "remote")]
+mod tier;
+#[cfg(not(feature = "remote"))]
+#[path = "no_tier.rs"]
+mod tier;
 mod tools;
 mod verbs;
 
+#[cfg(feature = "remote")]
+use args::KeyVerbArgs;
 use args::{Cli, Verb};
 use clap::Parser as _;
 use exit::{Done, Exit, Fail};
@@ -68,6 +76,8 @@ fn code(cli: Cli) -> u8 {
         Verb::Put(args) => put::put(&args, store),
         Verb::Path(args) => find::path(&args, store),
         Verb::Get(args) => find::get(&args, store),
+        #[cfg(feature = "remote")]
+        Verb::Key(KeyVerbArgs { verb: Some(verb), .. }) => verbs::keys::keys(&verb),
         Verb::Key(args) => find::key(&args, store),
         Verb::Explain(args) => explain::explain(&args, store),
         Verb::Ls(args) => ls::ls(&args, store),
@@ -82,6 +92,8 @@ fn code(cli: Cli) -> u8 {
         Verb::Export(args) => transfer::export(&args, store),
         Verb::Import(args) => transfer::import(&args, store),
         Verb::Doctor(args) => doctor::doctor(&args, store),
+        #[cfg(feature = "remote")]
+        Verb::Remote(args) => verbs::remote::remote(&args.verb, store),
         Verb::Completions { shell } => texts::completions(shell),
         Verb::Man => texts::man(),
     };

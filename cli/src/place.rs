@@ -1,6 +1,9 @@
 //! Which store is meant, and opening it.
 
-use crate::exit::{Fail, chain};
+use crate::{
+    exit::{Fail, chain},
+    tier::Lazy,
+};
 use plugcache::{Config, ConfigBuilder, Status, Store};
 use std::path::{Path, PathBuf};
 
@@ -22,14 +25,23 @@ pub(crate) fn open(config: ConfigBuilder) -> Result<Store, Fail> {
     Store::open(config.build()).map_err(|error| Fail::of(&error))
 }
 
+/// As [`open`], with the tier; nothing is looked for before the store has missed.
+pub(crate) fn open_with(config: ConfigBuilder, verbose: bool) -> Result<(Store, Lazy), Fail> {
+    let config = config.build();
+    let tier = Lazy::of(&config, verbose);
+    Ok((tier.open(config).map_err(|error| Fail::of(&error))?, tier))
+}
+
 /// As [`open`], of a store that is looked into and not used: it need not be there.
 pub(crate) fn open_to_look(flag: Option<&Path>) -> Result<Store, Fail> {
     open(config(flag)?)
 }
 
 /// A store that `run` uses, or why there is none.
-pub(crate) fn open_or_why(config: ConfigBuilder) -> Result<Store, String> {
-    let store = Store::open(config.build()).map_err(|error| chain(&error))?;
+pub(crate) fn open_or_why(config: ConfigBuilder, tier: Option<&Lazy>) -> Result<Store, String> {
+    let config = config.build();
+    let store = tier.map_or_else(|| Store::open(config.clone()), |tier| tier.open(config.clone()));
+    let store = store.map_err(|error| chain(&error))?;
     match store.status() {
         Status::Disabled(why) => Err(why),
         _ => Ok(store),

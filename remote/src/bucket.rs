@@ -73,6 +73,23 @@ pub trait Keeper: Bucket {
     /// # Errors
     /// See [`BucketError`].
     fn delete(&self, path: &str, limits: &Limits) -> Result<(), BucketError>;
+
+    /// The rules by which the engine removes what is old, as the XML of S3 has them; `None`: it has been given none.
+    ///
+    /// # Errors
+    /// See [`BucketError`]; an engine without such rules is [`Unsupported`](BucketError::Unsupported).
+    fn rules(&self) -> Result<Option<String>, BucketError> {
+        Err(BucketError::Unsupported)
+    }
+
+    /// Gives the engine rules, in the place of all that it has.
+    ///
+    /// # Errors
+    /// As [`rules`](Keeper::rules).
+    fn set_rules(&self, xml: &str) -> Result<(), BucketError> {
+        let _ = xml;
+        Err(BucketError::Unsupported)
+    }
 }
 
 /// Why an engine gave no answer that can be used.
@@ -100,6 +117,9 @@ pub enum BucketError {
     /// There is more of it than was asked for.
     #[error("the file is longer than it should be")]
     TooLong,
+    /// The engine has no such thing.
+    #[error("the engine has no such thing")]
+    Unsupported,
     /// What was read could not be written where it should go.
     #[error("what came could not be taken")]
     Sink(#[source] io::Error),
@@ -109,5 +129,10 @@ impl BucketError {
     /// Whether the same call may well be answered in a moment.
     pub fn is_passing(&self) -> bool {
         matches!(self, BucketError::TooSlow(_) | BucketError::Unreachable(_))
+    }
+
+    /// Whether there was no answer in time, rather than none at all.
+    pub fn is_late(&self) -> bool {
+        matches!(self, BucketError::TooSlow(_) | BucketError::OutOfTime | BucketError::SlowDown(_))
     }
 }

@@ -59,6 +59,9 @@ pub enum BundleError {
     /// There is one, and it is not believed.
     #[error("the bundle is not believed: {0}")]
     Refused(#[from] Refusal),
+    /// The engine was too slow, or asks for patience.
+    #[error("the engine gave no answer in time: {0}")]
+    Late(String),
     /// The engine gave no answer.
     #[error("the engine gave no answer: {0}")]
     Unanswered(String),
@@ -69,6 +72,7 @@ impl From<Failure> for BundleError {
         match failure {
             Failure::NotFound => BundleError::Absent,
             Failure::Failed(BucketError::TooLong) => BundleError::Refused(Refusal::Malformed),
+            Failure::Failed(error) if error.is_late() => BundleError::Late(error.to_string()),
             Failure::Failed(error) => BundleError::Unanswered(error.to_string()),
             Failure::Shut(_) => BundleError::Unanswered("it failed before and is left alone".into()),
         }

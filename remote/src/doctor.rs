@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    bucket::{Ask, BucketError, Keeper, Limits},
+    bucket::{Ask, Bucket, BucketError, Keeper, Limits},
+    lifecycle::missing_rules,
     name::Name,
     paths::{Place, Prefix},
     sign::CLOCK_TOLERANCE,
@@ -60,6 +61,8 @@ impl fmt::Display for Check {
 pub struct Examination<'a> {
     /// Where in the bucket.
     pub prefix: &'a Prefix,
+    /// The namespaces whose rules for removing what is old are looked at.
+    pub namespaces: &'a [Name],
     /// In which namespace a file is written and removed, if this host may write.
     pub writes_to: Option<&'a Name>,
     /// Makes the name of that file one that nobody else uses.
@@ -87,20 +90,32 @@ fn check(what: &'static str, outcome: Outcome, found: impl Into<String>) -> Chec
     Check { what, outcome, found: found.into() }
 }
 
+/// Asks an engine for something that is not there, which may take this long; `number` makes its name one that nobody uses.
+///
+/// # Errors
+/// It does not say that it is not there.
+pub fn reach(bucket: &dyn Bucket, prefix: &Prefix, number: u64, wait: Duration) -> Result<(), BucketError> {
+    let path = format!("{}/doctor-reads/{number:016x}", prefix.root());
+    let limits = Limits { first_byte: wait, stall: wait, total: wait };
+    let ask = Ask { from: 0, len_max: 0, limits };
+    match bucket.get(&path, &ask, &mut Vec::new()) {
+        Err(BucketError::NotFound) => Ok(()),
+        answer => answer.and(Err(BucketError::TooLong)),
+    }
+}
+
 /// Of what is not there: an engine that says "forbidden" instead would turn every miss into a mistake.
 fn reads(bucket: &dyn Keeper, of: Examination<'_>) -> Check {
-    let path = format!("{}/doctor-reads/{:016x}", of.prefix.root(), of.number);
-    let ask = Ask { from: 0, len_max: 0, limits: LIMITS };
-    match bucket.get(&path, &ask, &mut Vec::new()) {
-        Err(BucketError::NotFound) => {
-            check("reading", Outcome::Right, "a file that is not there is said not to be")
-        }
+    match reach(bucket, of.prefix, of.number, LIMITS.total) {
+        Ok(()) => check("reading", Outcome::Right, "a file that is not there is said not to be"),
         Err(BucketError::Misconfigured(why)) => {
             let more = "; Amazon says 403 for what is not there to who may not list: allow s3:ListBucket";
             check("reading", Outcome::Wrong, why + more)
         }
+        Err(BucketError::TooLong) => {
+            check("reading", Outcome::Wrong, "there is a file at a name that nobody wrote")
+        }
         Err(error) => check("reading", Outcome::Wrong, error.to_string()),
-        Ok(_) => check("reading", Outcome::Wrong, "there is a file at a name that nobody wrote"),
     }
 }
 
@@ -137,8 +152,21 @@ fn clocks(engine: SystemTime, ours: SystemTime) -> Check {
     check("clocks", if right { Outcome::Right } else { Outcome::Wrong }, found)
 }
 
-/// The client underneath cannot ask for lifecycle rules: what they should have removed shows whether they are there.
+/// The rules themselves, if the engine tells them; else what they should have removed shows whether they are there.
 fn rules(bucket: &dyn Keeper, of: Examination<'_>) -> Check {
+    match missing_rules(bucket, of.prefix, of.namespaces) {
+        Ok(missing) if missing.is_empty() => {
+            check("lifecycle", Outcome::Right, "the engine has a rule for everything that grows")
+        }
+        Ok(missing) => {
+            let found = format!("no rule of the engine removes what is old below {}", missing.join(", "));
+            check("lifecycle", Outcome::Wrong, found)
+        }
+        Err(error) => left_over(bucket, of, &error),
+    }
+}
+
+fn left_over(bucket: &dyn Keeper, of: Examination<'_>, unread: &BucketError) -> Check {
     let (mut late, mut files) = (0_u64, 0_u64);
     let listed = bucket.list(&of.prefix.root(), &mut |path, head| {
         if matches!(of.prefix.place(path), Some(Place::Object(_))) {
@@ -146,37 +174,13 @@ fn rules(bucket: &dyn Keeper, of: Examination<'_>) -> Check {
             late += u64::from(of.now.duration_since(head.modified).unwrap_or_default() > LATE);
         }
     });
-    let todo = "no rule can be read through this client: see `lifecycle_rules`";
-    match listed {
-        Err(error) => {
-            check("lifecycle", Outcome::Look, format!("the bucket cannot be listed ({error}); {todo}"))
-        }
+    let unread = format!("its rules are not known: {unread}");
+    let (outcome, found) = match listed {
+        Err(error) => (Outcome::Look, format!("the bucket cannot be listed ({error}); {unread}")),
         Ok(()) if late > 0 => {
-            let found =
-                format!("{late} of {files} objects are older than 33 days: no rule removes them; {todo}");
-            check("lifecycle", Outcome::Wrong, found)
+            (Outcome::Wrong, format!("{late} of {files} objects are older than 33 days; {unread}"))
         }
-        Ok(()) => {
-            let found = format!("none of {files} objects is older than 33 days; {todo}");
-            check("lifecycle", Outcome::Look, found)
-        }
-    }
-}
-
-/// The rules that a bucket needs, as `aws s3api put-bucket-lifecycle-configuration --lifecycle-configuration` takes them:
-/// objects go at 30 days, entries at 22, and what was never finished at 2. Every engine has its own way to set them; where
-/// there is none, [`collect`](crate::collect) does the same once a day.
-pub fn lifecycle_rules(prefix: &Prefix, namespaces: &[Name]) -> String {
-    let root = prefix.root();
-    let rule = |id: &str, below: &str, days: u32| {
-        format!(
-            "  {{\"ID\":\"{id}\",\"Status\":\"Enabled\",\"Filter\":{{\"Prefix\":\"{below}/\"}},\
-             \"Expiration\":{{\"Days\":{days}}},\"AbortIncompleteMultipartUpload\":{{\"DaysAfterInitiation\":2}}}}"
-        )
+        Ok(()) => (Outcome::Look, format!("none of {files} objects is older than 33 days; {unread}")),
     };
-    let mut rules = vec![rule("plugcache-objects", &format!("{root}/cas"), 30)];
-    rules.extend(
-        namespaces.iter().map(|name| rule(&format!("plugcache-{name}"), &format!("{root}/{name}"), 22)),
-    );
-    format!("{{\"Rules\":[\n{}\n]}}\n", rules.join(",\n"))
+    check("lifecycle", outcome, found)
 }

@@ -51,6 +51,15 @@ pub enum GuardError {
     },
 }
 
+/// The text of a file that decides about trust in a roundabout way, such as one that names a file of trust: nobody else may
+/// be able to change it, or a directory above it.
+///
+/// # Errors
+/// See [`GuardError`].
+pub fn read_guarded(path: &Path) -> Result<String, GuardError> {
+    read(path, Guard::Readable)
+}
+
 /// The text of a file.
 pub(crate) fn read(path: &Path, guard: Guard) -> Result<String, GuardError> {
     check_directories(path)?;

@@ -231,6 +231,17 @@ impl Trust {
         }
     }
 
+    /// Whether entries of this key are believed in this namespace.
+    pub fn believes(&self, namespace: &Name, key: &KeyId) -> bool {
+        matches!(self.standing(namespace, key), Standing::Trusted(_))
+    }
+
+    /// How many keys are believed in a namespace.
+    pub fn keys_in(&self, namespace: &Name) -> usize {
+        let here = self.keys.keys().filter(|(name, _)| name == namespace);
+        here.filter(|(_, id)| !self.revoked.contains(id)).count()
+    }
+
     pub(crate) fn standing(&self, namespace: &Name, id: &KeyId) -> Standing {
         if self.revoked.contains(id) {
             return Standing::Revoked;

@@ -60,8 +60,8 @@
 //! A host makes a bucket ([`S3Bucket`], [`MemoryBucket`]) and of it a [`Remote`], which it gives to
 //! [`Store::open_with_tier`](plugcache::Store::open_with_tier). [`SecretKey::generate`] makes the key of a publisher,
 //! [`trust`] and [`revoke`] keep the file of a reader that [`Trust::load`] reads. [`Remote::publish_bundle`] and
-//! [`Remote::pull`] take a whole release at once. [`collect`], [`examine`] and [`lifecycle_rules`] are for whoever looks
-//! after the bucket.
+//! [`Remote::pull`] take a whole release at once. [`collect`], [`examine`] and [`write_rules`] are for whoever looks
+//! after the bucket. The command `plugcache` does all of it too.
 
 mod body;
 mod bucket;
@@ -77,14 +77,17 @@ mod guarded;
 mod hex;
 mod job;
 mod keys;
+mod lifecycle;
 mod memory;
 mod name;
 mod paths;
 mod publish;
+mod push;
 mod queue;
 mod recent;
 mod s3;
 mod s3_error;
+mod s3_rules;
 mod sign;
 mod tier;
 mod wire;
@@ -95,15 +98,17 @@ pub use bytes::Bytes;
 pub use client::{Deadlines, Publisher};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use count::Counts;
-pub use doctor::{Check, Examination, Outcome, examine, lifecycle_rules};
+pub use doctor::{Check, Examination, Outcome, examine, reach};
 pub use gate::Health;
 pub use gc::{CollectOptions, CollectReport, OBJECT_AGE_MIN, collect};
-pub use guarded::GuardError;
+pub use guarded::{GuardError, read_guarded};
 pub use keys::{KeyError, KeyId, PublicKey, SecretKey, Trust, revoke, trust};
+pub use lifecycle::{lifecycle_rules, missing_rules, write_rules};
 pub use memory::MemoryBucket;
 pub use name::{BadName, Name};
 pub use paths::Prefix;
-pub use queue::{QueueStatus, Supply};
+pub use push::{PushError, entries};
+pub use queue::{QueueStatus, Supply, waiting_in};
 pub use s3::{S3Bucket, S3Config};
 pub use sign::{CLOCK_TOLERANCE, ENTRY_BYTES_MAX, Entry, Form, LIFETIME, Refusal, Stored, verify};
 pub use tier::{ConfigError, Mode, Remote, RemoteConfig, RemoteStatus};

@@ -8,6 +8,8 @@
 //!
 //! `AA` are the first two digits. No namespace can be called `cas`.
 
+use std::fmt;
+
 use plugcache::{ObjectDigest, SourceDigest, TierKey};
 
 use crate::{
@@ -22,6 +24,13 @@ const OBJECTS: &str = "cas";
 /// The beginning of every path of a fleet in its bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix(String);
+
+/// Its steps, with `/` at the end; nothing, for the whole bucket.
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]

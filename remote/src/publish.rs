@@ -38,46 +38,44 @@ pub(crate) enum How {
 }
 
 /// Ends an upload.
-enum Stop {
+pub(crate) enum Stop {
     Unfit,
-    Failed,
+    /// What failed was counted where it was asked.
+    Failed(Failure),
 }
 
 impl From<Failure> for Stop {
-    /// What failed was counted where it was asked.
-    fn from(_: Failure) -> Stop {
-        Stop::Failed
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
     }
 }
 
 impl Client {
     /// Brings an artifact.
     pub(crate) fn publish(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact, how: How) -> Published {
-        let Some(publisher) = &self.publisher else { return Published::Unfit };
-        match self.try_publish(publisher, key, parcel, artifact, how) {
-            Ok(()) => {
-                one(&self.counters.published);
-                Published::Done
-            }
+        match self.try_publish(key, parcel, artifact, how) {
+            Ok(()) => Published::Done,
             Err(Stop::Unfit) => Published::Unfit,
-            Err(Stop::Failed) => Published::Failed,
+            Err(Stop::Failed(_)) => Published::Failed,
         }
     }
 
-    fn try_publish(
+    /// The same, with the reason.
+    pub(crate) fn try_publish(
         &self,
-        publisher: &Publisher,
         key: &TierKey,
         parcel: &Parcel,
         artifact: &Artifact,
         how: How,
     ) -> Result<(), Stop> {
+        let publisher = self.publisher.as_ref().ok_or(Stop::Unfit)?;
         let forms = parcel.objects.iter().map(|object| self.bring(object, artifact, how));
         let forms = forms.collect::<Result<Vec<_>, _>>()?;
         let Publisher { namespace, key: signer, builder } = publisher;
         let entry = Entry::of_parcel(namespace, key, parcel, &forms, builder, self.clock.wall());
         let bytes = entry.sign(signer).ok_or(Stop::Unfit)?;
         self.put(&self.prefix.entry(namespace, key), bytes.into())?;
+        one(&self.counters.published);
         Ok(())
     }
 

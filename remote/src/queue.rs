@@ -72,6 +72,17 @@ pub struct QueueStatus {
     pub bytes: u64,
 }
 
+/// What waits in the directory of a queue, as a look from outside shows it; nothing, if it cannot be read.
+pub fn waiting_in(dir: &Path) -> QueueStatus {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let jobs = files.filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+    let jobs = jobs.filter_map(|path| parse(&fs::read_to_string(path).ok()?));
+    jobs.fold(QueueStatus::default(), |sum, job| QueueStatus {
+        jobs: sum.jobs + 1,
+        bytes: sum.bytes.saturating_add(job.bytes),
+    })
+}
+
 /// The queue of one client.
 pub(crate) struct Queue(Arc<Shared>);
 
@@ -90,8 +101,10 @@ struct State {
     /// Whether somebody waits: a pause is cut short.
     is_urgent: bool,
     is_over: bool,
-    /// Whether the thread has been started.
+    /// Whether the thread has been started, ..
     is_manned: bool,
+    /// .. or none is wanted.
+    is_left: bool,
 }
 
 impl Queue {
@@ -114,6 +127,11 @@ impl Queue {
         state.is_urgent = true;
         Shared::man(&self.0, &mut state);
         self.0.changed.notify_all();
+    }
+
+    /// From now on no thread is started.
+    pub(crate) fn leave(&self) {
+        self.0.state().is_left = true;
     }
 
     /// Writes a job down, unless there is no room.
@@ -195,7 +213,7 @@ impl Shared {
 
     /// Starts the thread: with the first work, not with the client.
     fn man(shared: &Arc<Shared>, state: &mut State) {
-        if !state.is_manned {
+        if !state.is_manned && !state.is_left {
             let shared = shared.clone();
             let thread = thread::Builder::new().name("plugcache-upload".into());
             state.is_manned = thread.spawn(move || shared.work()).is_ok();

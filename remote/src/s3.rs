@@ -62,7 +62,9 @@ impl S3Config {
 
 /// A bucket of an engine that speaks S3.
 pub struct S3Bucket {
-    store: Arc<AmazonS3>,
+    pub(crate) store: Arc<AmazonS3>,
+    /// For what the client underneath has no call for.
+    pub(crate) http: reqwest::Client,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     bucket: String,
@@ -106,6 +108,8 @@ impl S3Bucket {
             builder = builder.with_region(region);
         }
         let store = builder.build().map_err(|error| translated(&error))?;
+        let http = reqwest::Client::builder().connect_timeout(config.connect).build();
+        let http = http.map_err(|error| BucketError::Unreachable(format!("no client: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("plugcache-remote")
@@ -113,7 +117,7 @@ impl S3Bucket {
             .enable_time()
             .build()
             .map_err(|error| BucketError::Unreachable(format!("no threads: {error}")))?;
-        Ok(S3Bucket { store: Arc::new(store), runtime: Some(runtime), bucket: config.bucket.clone() })
+        Ok(S3Bucket { store: Arc::new(store), http, runtime: Some(runtime), bucket: config.bucket.clone() })
     }
 
     fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
@@ -127,10 +131,19 @@ impl S3Bucket {
         total: Duration,
         work: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> Result<T, BucketError> {
+        self.in_time(total, async move { work.await.map_err(|error| translated(&error)) })
+    }
+
+    /// The same, of work whose errors are ours.
+    pub(crate) fn in_time<T: Send + 'static>(
+        &self,
+        total: Duration,
+        work: impl Future<Output = Result<T, BucketError>> + Send + 'static,
+    ) -> Result<T, BucketError> {
         // The timer is made on the runtime: outside there is none.
         let mut task = self.spawn(async move { timeout(total, work).await });
         match wait(&mut task.0) {
-            Ok(Ok(answer)) => answer.map_err(|error| translated(&error)),
+            Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(BucketError::TooSlow("no answer in time")),
             Err(error) => Err(BucketError::Unreachable(format!("the client failed: {error}"))),
         }
@@ -214,6 +227,14 @@ impl Keeper for S3Bucket {
             Err(BucketError::NotFound) => Ok(()),
             answer => answer,
         }
+    }
+
+    fn rules(&self) -> Result<Option<String>, BucketError> {
+        self.read_rules()
+    }
+
+    fn set_rules(&self, xml: &str) -> Result<(), BucketError> {
+        self.write_rules(xml)
     }
 }
 

@@ -32,6 +32,15 @@ fn status(text: &str) -> Option<u16> {
     rest.get(..3)?.parse().ok()
 }
 
+/// What an answer to a question of our own means, if it is no answer to it.
+pub(crate) fn refused(status: u16, body: &str) -> Option<BucketError> {
+    match (status, code(body)) {
+        (200..=299, _) => None,
+        (501, _) | (_, "NotImplemented") => Some(BucketError::Unsupported),
+        (status, code) => meant(Some(status), code, false),
+    }
+}
+
 /// The code in the answer's XML.
 fn code(text: &str) -> &str {
     let inner = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
@@ -106,6 +115,16 @@ mod tests {
         for status in [500, 502, 504, 418] {
             assert!(of(status).is_passing(), "{status}");
         }
+    }
+
+    #[test]
+    fn an_engine_that_has_no_such_thing_is_no_engine_that_fails() {
+        let code = |code: &str| format!("<Error><Code>{code}</Code></Error>");
+        assert!(refused(200, "").is_none());
+        assert!(matches!(refused(501, ""), Some(BucketError::Unsupported)));
+        assert!(matches!(refused(400, &code("NotImplemented")), Some(BucketError::Unsupported)));
+        assert!(matches!(refused(404, &code("NoSuchLifecycleConfiguration")), Some(BucketError::NotFound)));
+        assert!(matches!(refused(404, &code("NoSuchBucket")), Some(BucketError::Misconfigured(_))));
     }
 
     #[test]

@@ -217,6 +217,14 @@ impl Remote {
         self.0.queue.get().map_or(0, Queue::drain)
     }
 
+    /// From now on uploads are only written down, and no thread of this process brings any: for processes that end at
+    /// once, and leave it to another to [`drain`](Remote::drain) the queue.
+    pub fn leave_uploads(&self) {
+        if let Some(queue) = self.0.queue.get() {
+            queue.leave();
+        }
+    }
+
     /// What it is at.
     pub fn status(&self) -> RemoteStatus {
         let Inner { client, mode, queue, .. } = &*self.0;

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
+    Store,
     add::{OUTPUTS_MAX, id_of},
     artifact::Artifact,
     outputs::{PACKED_BYTES_MAX, PACKED_SUM_MAX},
@@ -109,6 +110,13 @@ impl TierKey {
 
     pub(super) fn of(put: &Put) -> TierKey {
         TierKey::new(SourceDigest::from_bytes(put.source), put.exec)
+    }
+}
+
+impl Store {
+    /// What a tier finds an artifact under that is for whom this handle's are; `None`: that cannot be found out.
+    pub fn tier_key(&self, source: SourceDigest) -> Option<TierKey> {
+        self.0.exec().ok().map(|exec| TierKey::new(source, exec))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     exit::{Done, Exit, Fail},
     out::{Out, table::plain},
     place as places,
+    tier::Lazy,
 };
 use plugcache::{Explanation, Why};
 use serde::Serialize;
@@ -19,6 +20,7 @@ struct Explained {
     also: Vec<Also>,
     nearest: Option<Nearest>,
     unstorable: Option<String>,
+    tier: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,7 @@ impl Explained {
                 label: entry.label().to_owned(),
             }),
             unstorable: explanation.unstorable.clone(),
+            tier: explanation.tier.clone(),
         })
     }
 }
@@ -65,7 +68,11 @@ fn word_of(why: &Why) -> Result<String, Fail> {
 pub(crate) fn explain(args: &ExplainArgs, store: Option<&Path>) -> Done {
     let store = places::open(places::config(store)?.exec(args.key.exec()))?;
     let sources = args.key.sources(&store, &args.of.command, &[])?;
-    let explanation = store.explain(&sources);
+    let mut explanation = store.explain(&sources);
+    // Asked for its entry alone: whoever wants to know why shall not change what is so.
+    if let Some(key) = store.tier_key(sources.digest()).filter(|_| !explanation.is_hit()) {
+        explanation.tier = Lazy::of(store.config(), false).words_about(&key);
+    }
     let mut out = Out::new();
     if args.json.json {
         out.json("explain", &Explained::of(sources.digest().to_string(), &explanation)?)?;

@@ -84,7 +84,7 @@ struct Key {
 pub(crate) fn key(args: &KeyVerbArgs, store: Option<&Path>) -> Done {
     // Without a store the key is the same, and costs more.
     let config = places::config(store).map_err(Fail::into_text);
-    let store = config.and_then(places::open_or_why).unwrap_or_else(Store::disabled);
+    let store = config.and_then(|config| places::open_or_why(config, None)).unwrap_or_else(Store::disabled);
     let sources = args.key.sources(&store, &args.of.command, &[])?;
     let mut out = Out::new();
     if args.json.json {
@@ -108,14 +108,18 @@ fn find(
     store: Option<&Path>,
 ) -> Result<(Artifact, Sources), Fail> {
     let config = places::config(store)?.exec(key.exec());
-    let store = places::open(config.mode(Mode::RequireHit))?;
+    let (store, tier) = places::open_with(config.mode(Mode::RequireHit), false)?;
     let sources = key.sources(&store, &of.command, &[])?;
     let got = store.get_or_build(&sources, |_| Err(()));
     // One hit would not be worth writing down to a handle that is only dropped.
     store.close();
     match got {
         Ok(got) => Ok((got.artifact, sources)),
-        Err(BuildError::RequiredHit(why)) => {
+        Err(BuildError::RequiredHit(mut why)) => {
+            if let Some(trouble) = tier.trouble() {
+                return Err(Fail::new(trouble));
+            }
+            why.tier = why.tier.filter(|_| tier.is_there());
             let artifact = wait.wait.map_or(Ok(None), |wait| wait_for(&store, &sources, wait))?;
             let miss = || Fail::Told(Exit::Miss, format!("miss: {why}"));
             artifact.map(|artifact| (artifact, sources)).ok_or_else(miss)

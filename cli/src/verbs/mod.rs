@@ -5,8 +5,12 @@ pub(crate) mod drop;
 pub(crate) mod du;
 pub(crate) mod explain;
 pub(crate) mod find;
+#[cfg(feature = "remote")]
+pub(crate) mod keys;
 pub(crate) mod ls;
 pub(crate) mod put;
+#[cfg(feature = "remote")]
+pub(crate) mod remote;
 pub(crate) mod run;
 pub(crate) mod scrub;
 pub(crate) mod stats;

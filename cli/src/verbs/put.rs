@@ -23,7 +23,7 @@ pub(crate) fn put(args: &PutArgs, store: Option<&Path>) -> Done {
     if args.key.sources.is_empty() {
         return Err(Fail::usage("name what the files were made from: -s FILE"));
     }
-    let store = places::open(places::config(store)?.exec(args.key.exec()))?;
+    let (store, _) = places::open_with(places::config(store)?.exec(args.key.exec()), false)?;
     let sources = args.key.sources(&store, &args.of.command, &args.artifacts)?;
     let mut artifacts = args.artifacts.iter().map(|path| (path, places::absolute(path)));
     let (first, path) = artifacts.next().ok_or_else(|| Fail::usage("there is nothing to store"))?;

@@ -10,6 +10,7 @@ use crate::{
     outputs::{Wanted, place},
     place as places,
     signals::Hold,
+    tier::Lazy,
 };
 use plugcache::{Artifact, Build, BuildError, Got, How, Mode, Output, Sources, Store};
 use std::{
@@ -56,11 +57,8 @@ impl Run<'_> {
                 self.plain()
             };
         }
-        let store = match places::config(flag)
-            .map_err(Fail::into_text)
-            .and_then(|config| places::open_or_why(config.exec(self.args.key.exec()).mode(self.mode())))
-        {
-            Ok(store) => store,
+        let (store, tier) = match self.open(flag) {
+            Ok(opened) => opened,
             Err(why) => return self.without(&format!("the store cannot be used: {why}")),
         };
         if let Some(special) = self.wanted.iter().find(|wanted| wanted.is_special()) {
@@ -73,7 +71,14 @@ impl Run<'_> {
             Err(NoKey::NoCommand) if !self.args.require_hit => return self.plain(),
             Err(no) => return self.failed(&Fail::from(no).into_text()),
         };
-        self.look_up(store, &sources)
+        self.look_up(store, &tier, &sources)
+    }
+
+    fn open(&self, flag: Option<&Path>) -> Result<(Store, Lazy), String> {
+        let config = places::config(flag).map_err(Fail::into_text)?;
+        let config = config.exec(self.args.key.exec()).mode(self.mode()).build();
+        let tier = Lazy::of(&config, self.args.verbose);
+        Ok((places::open_or_why(config.to_builder(), Some(&tier))?, tier))
     }
 
     fn mode(&self) -> Mode {
@@ -84,12 +89,14 @@ impl Run<'_> {
         }
     }
 
-    fn look_up(&mut self, store: Store, sources: &Sources) -> u8 {
+    fn look_up(&mut self, store: Store, tier: &Lazy, sources: &Sources) -> u8 {
         let got = store.get_or_build(sources, |build| self.build(build));
         // One hit would not be worth writing down to a handle that is only dropped.
         store.close();
         let got = match got {
-            Ok(got) if got.how == How::Hit || got.how == How::Waited => match self.lacking(&got.artifact) {
+            Ok(got) if matches!(got.how, How::Hit | How::Waited | How::Fetched) => match self
+                .lacking(&got.artifact)
+            {
                 None => return self.hit(&got),
                 Some(lacking) if self.args.require_hit => {
                     return self.failed(&format!("a hit was required, and what is stored lacks {lacking}"));
@@ -97,12 +104,16 @@ impl Run<'_> {
                 Some(lacking) => {
                     self.say(&format!("miss: what is stored lacks {lacking}"));
                     let anew = store.config().to_builder().mode(Mode::Refresh);
-                    match places::open_or_why(anew) {
+                    match places::open_or_why(anew, Some(tier)) {
                         Ok(store) => store.get_or_build(sources, |build| self.build(build)),
                         Err(why) => return self.without(&format!("the store cannot be used: {why}")),
                     }
                 }
             },
+            Err(BuildError::RequiredHit(mut why)) => {
+                why.tier = why.tier.filter(|_| tier.is_there());
+                Err(BuildError::RequiredHit(why))
+            }
             got => got,
         };
         self.ended(got)

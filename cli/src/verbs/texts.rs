@@ -35,19 +35,36 @@ fn render(command: &clap::Command, example: &str, page: &mut Vec<u8>) -> std::io
     page.extend_from_slice(b".SH EXAMPLE\n.nf\n");
     page.extend_from_slice(roff(example).as_bytes());
     page.extend_from_slice(b"\n.fi\n");
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in verbs_of(command) {
         page.extend_from_slice(format!(".SH {}\n", verb.get_name().to_uppercase()).as_bytes());
-        let about = verb.get_long_about().or_else(|| verb.get_about());
-        page.extend_from_slice(roff(&about.map(ToString::to_string).unwrap_or_default()).as_bytes());
-        page.extend_from_slice(b"\n");
-        let man = Man::new(verb.clone());
-        let mut part = Vec::new();
-        man.render_synopsis_section(&mut part)?;
-        man.render_options_section(&mut part)?;
-        // The sections of a verb stand below its own.
-        page.extend_from_slice(String::from_utf8_lossy(&part).replace(".SH ", ".SS ").as_bytes());
+        render_verb(verb, page)?;
+        for part in verbs_of(verb) {
+            page.extend_from_slice(format!(".SH {} {}\n", verb.get_name(), part.get_name()).as_bytes());
+            render_verb(part, page)?;
+        }
     }
     man.render_extra_section(page)
+}
+
+fn verbs_of(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command.get_subcommands().filter(|verb| verb.get_name() != "help")
+}
+
+/// What a verb does, how it is called, and what is said below its help.
+fn render_verb(verb: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let about = verb.get_long_about().or_else(|| verb.get_about());
+    page.extend_from_slice(roff(&about.map(ToString::to_string).unwrap_or_default()).as_bytes());
+    page.extend_from_slice(b"\n");
+    let man = Man::new(verb.clone());
+    let mut part = Vec::new();
+    man.render_synopsis_section(&mut part)?;
+    man.render_options_section(&mut part)?;
+    // The sections of a verb stand below its own.
+    page.extend_from_slice(String::from_utf8_lossy(&part).replace(".SH ", ".SS ").as_bytes());
+    if let Some(after) = verb.get_after_help() {
+        page.extend_from_slice(format!(".PP\n{}\n", roff(&after.to_string())).as_bytes());
+    }
+    Ok(())
 }
 
 /// Text as roff takes it: no line begins with a control character, and no hyphen is a soft one.

@@ -61,6 +61,11 @@ impl Place {
         for name in ["PLUGCACHE_DIR", "PLUGCACHE_DISABLE", "XDG_CACHE_HOME", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
+        // No tier of whoever runs the tests.
+        for name in ["PLUGCACHE_REMOTE", "PLUGCACHE_REMOTE_CONFIG", "AWS_ENDPOINT_URL", "AWS_REGION"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.beside("config"));
         command
     }
 

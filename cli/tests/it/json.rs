@@ -7,8 +7,8 @@ use std::{
     fs,
 };
 
-/// Fields by schema, as the document has them: `field` or `field?`, where a list's are `list[].field`.
-fn documented() -> BTreeMap<String, BTreeSet<String>> {
+/// Fields by schema, as the document has them, where a list's are `list[].field`; of the schemas that are meant.
+pub(crate) fn documented(is_meant: impl Fn(&str) -> bool) -> BTreeMap<String, BTreeSet<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md");
     let (mut schemas, mut schema) = (BTreeMap::new(), String::new());
     for line in fs::read_to_string(path).unwrap().lines() {
@@ -19,10 +19,11 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
             fields.insert(field.split('`').next().unwrap().to_owned());
         }
     }
+    schemas.retain(|schema: &String, _| is_meant(schema));
     schemas
 }
 
-fn fields_of(value: &Value, prefix: &str, fields: &mut BTreeSet<String>) {
+pub(crate) fn fields_of(value: &Value, prefix: &str, fields: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
@@ -90,5 +91,6 @@ fn every_field_that_is_printed_is_documented_and_every_documented_one_is_printed
         let fields = found.entry(value["schema"].as_str().unwrap().to_owned()).or_default();
         fields_of(&value, "", fields);
     }
-    assert_eq!(found, documented());
+    // Those of the tier have a test of their own.
+    assert_eq!(found, documented(|schema| !schema.contains('-')));
 }

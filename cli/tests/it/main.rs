@@ -10,6 +10,8 @@ mod common;
 mod compilers;
 mod costs;
 mod damage;
+#[cfg(feature = "remote")]
+mod fleet;
 mod inspect;
 mod interrupted;
 mod json;

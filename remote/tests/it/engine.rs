@@ -1,8 +1,9 @@
-//! A real engine in this process, over HTTP and real sockets: s3s-fs behind hyper.
+//! A real engine in this process, over HTTP and real sockets: s3s-fs behind hyper. The tests of `cli/` take it from here.
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -11,7 +12,10 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use plugcache_remote::{S3Bucket, S3Config};
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s::{
+    Body, S3Request, S3Response, S3Result, auth::SimpleAuth, route::S3Route, s3_error,
+    service::S3ServiceBuilder,
+};
 
 pub const KEY_ID: &str = "GKfleet";
 pub const SECRET: &str = "a secret that nothing prints";
@@ -23,13 +27,60 @@ pub struct Engine {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
+/// The rules of a bucket, which s3s-fs does not keep: whoever asks has been found to have signed the question right.
+#[derive(Clone, Default)]
+pub struct Rules(Arc<Mutex<Option<String>>>);
+
+impl Rules {
+    pub fn now(&self) -> Option<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn set(&self, xml: &str) {
+        *self.0.lock().unwrap() = Some(xml.into());
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Route for Rules {
+    fn is_match(
+        &self,
+        _: &http::Method,
+        uri: &http::Uri,
+        _: &http::HeaderMap,
+        _: &mut http::Extensions,
+    ) -> bool {
+        let is_bucket = uri.path().trim_matches('/') == "fleet";
+        is_bucket && uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "lifecycle="))
+    }
+
+    async fn call(&self, mut asked: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if asked.method == http::Method::GET {
+            let rules = self.now().ok_or_else(|| s3_error!(NoSuchLifecycleConfiguration))?;
+            return Ok(S3Response::new(Body::from(rules)));
+        }
+        if !asked.headers.contains_key("content-md5") {
+            return Err(s3_error!(InvalidRequest, "Content-MD5 is missing"));
+        }
+        let body = asked.input.store_all_limited(1 << 20).await.map_err(|_| s3_error!(InternalError))?;
+        self.set(std::str::from_utf8(&body).map_err(|_| s3_error!(MalformedXML))?);
+        Ok(S3Response::new(Body::from(String::new())))
+    }
+}
+
 impl Engine {
+    /// One that knows no rules.
     pub fn start(dir: &Path) -> Engine {
+        Engine::start_with(dir, None)
+    }
+
+    pub fn start_with(dir: &Path, rules: Option<&Rules>) -> Engine {
         let root = dir.join("engine");
         std::fs::create_dir_all(root.join("fleet")).unwrap();
         let service = {
             let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&root).unwrap());
             service.set_auth(SimpleAuth::from_single(KEY_ID, SECRET));
+            rules.into_iter().for_each(|rules| service.set_route(rules.clone()));
             service.build()
         };
         let runtime =

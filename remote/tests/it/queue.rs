@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use plugcache::Tier as _;
-use plugcache_remote::{Mode, Remote};
+use plugcache_remote::{Mode, Remote, waiting_in};
 
 use crate::common::*;
 
@@ -34,6 +34,7 @@ fn what_a_process_that_is_gone_queued_is_brought_by_the_next() {
     fleet.bucket.set(Fault::None, "");
     let next = fleet.remote(Mode::ReadWrite);
     assert_eq!(next.status().queue.unwrap().jobs, 1);
+    assert_eq!(waiting_in(&fleet.dir.path().join("queue")), next.status().queue.unwrap());
     assert_eq!(next.drain(), 1, "without a store it waits");
     let supplied = built.clone();
     next.supply(move |key: &plugcache::TierKey| {
@@ -41,6 +42,18 @@ fn what_a_process_that_is_gone_queued_is_brought_by_the_next() {
     });
     assert_eq!(next.flush(Duration::from_secs(60)), 0);
     assert_fetched(&fleet.reader(), &built);
+}
+
+#[test]
+fn a_process_that_leaves_its_uploads_brings_none_before_it_is_told_to() {
+    let fleet = Fleet::new();
+    let remote = fleet.remote(Mode::ReadWrite);
+    remote.leave_uploads();
+    offer(&remote, &fleet.built("a"));
+    assert_eq!(remote.flush(Duration::from_millis(300)), 1);
+    assert!(fleet.bucket.calls().is_empty());
+    assert_eq!(remote.drain(), 0);
+    assert_eq!(remote.status().counts.published, 1);
 }
 
 #[test]

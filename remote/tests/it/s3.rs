@@ -92,8 +92,13 @@ fn what_one_host_publishes_another_gets_over_the_wire() {
     let bucket = client_at(real.engine.address);
     let report = collect(&bucket, &prefix, SystemTime::now(), CollectOptions::default()).unwrap();
     assert_eq!((report.kept, report.objects_kept, report.foreign), (1, 2, 0));
-    let of =
-        Examination { prefix: &prefix, writes_to: Some(&name("main")), number: 7, now: SystemTime::now() };
+    let of = Examination {
+        prefix: &prefix,
+        namespaces: &[name("main")],
+        writes_to: Some(&name("main")),
+        number: 7,
+        now: SystemTime::now(),
+    };
     let checks = examine(&bucket, of);
     assert!(checks.len() == 5 && checks.iter().all(|check| check.outcome != Outcome::Wrong), "{checks:?}");
 }

@@ -75,7 +75,16 @@ fn a_dry_run_removes_nothing_and_says_what_it_would() {
 fn examined(fleet: &Fleet) -> Vec<Check> {
     let (prefix, main) = (Prefix::new("fleet").unwrap(), name("main"));
     let now = fleet.clock.wall();
-    examine(&fleet.bucket, Examination { prefix: &prefix, writes_to: Some(&main), number: 7, now })
+    examine(
+        &fleet.bucket,
+        Examination {
+            prefix: &prefix,
+            namespaces: std::slice::from_ref(&main),
+            writes_to: Some(&main),
+            number: 7,
+            now,
+        },
+    )
 }
 
 fn outcome(checks: &[Check], what: &str) -> Option<Outcome> {

@@ -49,6 +49,7 @@ fn packed_outputs_several_outputs_executables_and_long_details_travel() {
     for entry in there.entries() {
         let (key, parcel, artifact) = there.parcel(&entry).unwrap();
         assert_eq!(Some(key), artifact.tier_key());
+        assert_eq!(Some(key), there.tier_key(entry.source_digest()));
         assert_eq!(parcel, tier.0.parcels.lock().unwrap()[&key]);
     }
     assert!(there.scrub(plugcache::ScrubOptions::new()).unwrap().is_clean());
