@@ -38,47 +38,56 @@ fn settings(writers: Writers, bundle: bool) -> Settings {
     }
 }
 
-/// Both fleets, event by event; what came out of it. The real one also loads what it gets.
-#[track_caller]
-fn check(settings: &Settings, events: &[(u64, Event)]) -> Counts {
-    let (mut real, mut world) = (RealFleet::new(settings.clone()), World::new(settings.clone()));
-    let (entry, mut release) = (entry_bytes(settings), 0);
-    for (number, (at, event)) in events.iter().enumerate() {
+/// What was counted after an event, and the files and bytes in each bucket.
+type Seen = (Counts, Vec<(u64, u64)>);
+
+fn real(settings: &Settings, events: &[(u64, Event)]) -> Vec<Seen> {
+    let mut real = RealFleet::new(settings.clone());
+    let sites = 0..settings.sites;
+    let mut one = |(at, event): &(u64, Event)| {
         real.run_until(*at);
+        match event {
+            Event::Release(changed) => real.release(changed),
+            Event::Start(machine) => real.start(*machine),
+            Event::Publish => sites.clone().for_each(|site| real.start(settings.machines + site)),
+            Event::Wipe(machine) => real.wipe(*machine),
+            Event::Collect => real.collect(),
+            Event::Pause => {}
+        }
+        (real.counts(), sites.clone().map(|site| real.stored(site)).collect())
+    };
+    events.iter().map(&mut one).collect()
+}
+
+fn modelled(settings: &Settings, entry: u64, events: &[(u64, Event)]) -> Vec<Seen> {
+    let (mut world, mut release) = (World::new(settings.clone()), 0);
+    let sites = 0..settings.sites;
+    let mut one = |(at, event): &(u64, Event)| {
         world.run_until(*at);
         match event {
             Event::Release(changed) => {
                 release += 1;
-                real.release(changed);
                 world.release(changed.iter().map(|plugin| (*plugin, version_of(*plugin, release, entry))));
             }
-            Event::Start(machine) => {
-                real.start(*machine);
-                world.start(*machine, *at, 0);
-            }
-            Event::Publish => {
-                for site in 0..settings.sites {
-                    let publisher = world.publisher(site);
-                    real.start(publisher);
-                    world.start(publisher, *at, 0);
-                }
-            }
-            Event::Wipe(machine) => {
-                real.wipe(*machine);
-                world.wipe(*machine);
-            }
-            Event::Collect => {
-                real.collect();
-                world.collect(*at);
-            }
+            Event::Start(machine) => world.start(*machine, *at, 0),
+            Event::Publish => sites.clone().for_each(|site| world.start(settings.machines + site, *at, 0)),
+            Event::Wipe(machine) => world.wipe(*machine),
+            Event::Collect => world.collect(*at),
             Event::Pause => {}
         }
-        assert_eq!(real.counts(), world.counts(), "after event {number}, {event:?} at {at}");
-        for site in 0..settings.sites {
-            assert_eq!(real.stored(site), world.stored(site), "site {site} after event {number}, {event:?}");
-        }
+        (world.counts(), sites.clone().map(|site| world.stored(site)).collect())
+    };
+    events.iter().map(&mut one).collect()
+}
+
+/// Both fleets, event by event; what came out of it.
+#[track_caller]
+fn check(settings: &Settings, events: &[(u64, Event)]) -> Counts {
+    let (real, modelled) = (real(settings, events), modelled(settings, entry_bytes(settings), events));
+    for (number, (real, modelled)) in real.iter().zip(&modelled).enumerate() {
+        assert_eq!(real, modelled, "after event {number}, {:?}", events[number]);
     }
-    world.counts()
+    modelled.last().unwrap().0
 }
 
 /// Two days before a release and two after it: starts of all machines, disks that are replaced, a job that publishes and
@@ -141,36 +150,62 @@ fn sites_with_a_bucket_each_are_as_the_model_says() {
     }
 }
 
-/// Sixty days: renewals from the seventh day on, entries that end after 21 and objects that go after 30, bundles whose
-/// entries are older than themselves.
+/// Sixty days: releases, a job that is on holiday for a month, and machines that start now and then.
+fn sixty_days(settings: &Settings) -> Vec<(u64, Event)> {
+    let mut events = vec![(0, Event::Release((0..10).collect()))];
+    for day in 0..60 {
+        let morning = day * DAY + 3 * 3600 * MS + 417;
+        if [6, 25].contains(&day) {
+            events.push((morning, Event::Release(vec![2, (day % 10) as u16])));
+        }
+        if settings.writers == Writers::Publishers && !(20..50).contains(&day) {
+            events.push((morning + MS, Event::Publish));
+        }
+        for machine in (0..3).filter(|machine| day < 12 || day % 17 == u64::from(*machine) * 5) {
+            let at = morning + 3600 * MS * u64::from(machine + 1);
+            events.push((at, Event::Start(machine)));
+            events.extend((day % 4 == 3).then_some((at, Event::Wipe(machine))));
+        }
+        events.push((morning + 12 * 3600 * MS, Event::Collect));
+    }
+    events
+}
+
+/// Renewals from the seventh day on, entries that end after 21 and objects that go after 30, bundles whose entries are
+/// older than themselves.
 #[test]
 fn what_grows_old_in_a_bucket_grows_old_in_the_model() {
     for (writers, bundle) in
         [(Writers::Publishers, false), (Writers::Publishers, true), (Writers::Everybody, false)]
     {
         let settings = Settings { machines: 3, ..settings(writers, bundle) };
-        let mut events = vec![(0, Event::Release((0..10).collect()))];
-        for day in 0..60 {
-            let morning = day * DAY + 3 * 3600 * MS + 417;
-            if [6, 25].contains(&day) {
-                events.push((morning, Event::Release(vec![2, (day % 10) as u16])));
-            }
-            // The job is on holiday for a month; so are all machines but one, in turns.
-            if writers == Writers::Publishers && !(20..50).contains(&day) {
-                events.push((morning + MS, Event::Publish));
-            }
-            events.extend((0..3).filter(|machine| day < 12 || day % 17 == u64::from(*machine) * 5).flat_map(
-                |machine| {
-                    let at = morning + 3600 * MS * u64::from(machine + 1);
-                    let wipe = (at, Event::Wipe(machine));
-                    [Some((at, Event::Start(machine))), (day % 4 == 3).then_some(wipe)].into_iter().flatten()
-                },
-            ));
-            events.push((morning + 12 * 3600 * MS, Event::Collect));
-        }
-        let counts = check(&settings, &events);
+        let counts = check(&settings, &sixty_days(&settings));
         assert!(counts.renewed >= 10 && counts.get_object_absent == 0, "{counts:?}");
     }
+}
+
+/// Else these tests would hold nothing: a real fleet notices each number of the model that is a little wrong.
+#[test]
+fn a_wrong_number_in_the_model_is_found_by_a_real_fleet() {
+    let right = Rules::default();
+    let wrong = [
+        ("entry lifetime", Rules { entry_lifetime: right.entry_lifetime + 2 * DAY, ..right }),
+        ("object lifetime", Rules { object_lifetime: right.object_lifetime - 2 * DAY, ..right }),
+        ("fresh", Rules { fresh: right.fresh + DAY, ..right }),
+        ("bundle head", Rules { bundle_head: right.bundle_head + 1, ..right }),
+    ];
+    let settings = Settings { machines: 3, ..settings(Writers::Publishers, true) };
+    let (events, entry) = (sixty_days(&settings), entry_bytes(&settings));
+    let seen = real(&settings, &events);
+    assert_eq!(modelled(&settings, entry, &events), seen);
+    for (what, rules) in wrong {
+        assert_ne!(modelled(&Settings { rules, ..settings.clone() }, entry, &events), seen, "{what}");
+    }
+    assert_ne!(modelled(&settings, entry + 1, &events), seen, "entry");
+    let waits = waits();
+    let wrong = Rules { absent_for: right.absent_for - 15 * MS, ..right };
+    let wrong = modelled(&Settings { rules: wrong, ..waits.0.clone() }, entry, &waits.1);
+    assert_ne!(wrong, real(&waits.0, &waits.1), "absent for");
 }
 
 #[test]
@@ -182,15 +217,23 @@ fn a_store_that_is_too_small_is_as_the_model_says() {
     assert_eq!((counts.local, counts.fetched), (0, 60), "each start pushes out what it needs next");
 }
 
-#[test]
-fn hosts_that_wait_ask_as_often_as_the_model_says() {
+/// Hosts that cannot compile, and a job that is late.
+fn waits() -> (Settings, Vec<(u64, Event)>) {
     let settings = Settings { lacking: Lacking::Waits(10 * MS), ..settings(Writers::Publishers, false) };
     let mut events = vec![(0, Event::Release((0..10).collect())), (MS, Event::Publish)];
-    events.extend((0..4).map(|machine| (2 * MS + u64::from(machine) * MS, Event::Start(machine))));
+    let starts = |events: &mut Vec<_>, from: u64| {
+        events.extend((0..4).map(|machine| (from + u64::from(machine) * MS, Event::Start(machine))));
+    };
+    starts(&mut events, 2 * MS);
     events.push((1000 * MS, Event::Release(vec![0, 5])));
-    events.extend((0..4).map(|machine| (1001 * MS + u64::from(machine) * MS, Event::Start(machine))));
-    events.push((1095 * MS, Event::Publish));
-    events.push((1300 * MS, Event::Pause));
+    starts(&mut events, 1001 * MS);
+    events.extend([(1095 * MS, Event::Publish), (1300 * MS, Event::Pause)]);
+    (settings, events)
+}
+
+#[test]
+fn hosts_that_wait_ask_as_often_as_the_model_says() {
+    let (settings, events) = waits();
     let counts = check(&settings, &events);
     assert_eq!(counts.fetched, 4 * 12, "in the end all have it");
     // Each asks at once, and after 30, 60 and 90 s; the next time it is there.
