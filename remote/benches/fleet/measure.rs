@@ -18,14 +18,13 @@ pub struct Spread {
     pub median: f64,
     pub min: f64,
     pub max: f64,
-    pub rounds: usize,
 }
 
 impl Spread {
     fn of(mut times: Vec<f64>) -> Spread {
         times.sort_by(f64::total_cmp);
-        let (rounds, median) = (times.len(), times[times.len() / 2]);
-        Spread { median, min: times[0], max: times[rounds - 1], rounds }
+        let median = times[times.len() / 2];
+        Spread { median, min: times[0], max: times[times.len() - 1] }
     }
 }
 

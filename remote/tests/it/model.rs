@@ -208,6 +208,13 @@ fn a_wrong_number_in_the_model_is_found_by_a_real_fleet() {
     assert_ne!(wrong, real(&waits.0, &waits.1), "absent for");
 }
 
+/// The simulation takes 600 bytes, for entries with one object and some source files.
+#[test]
+fn an_entry_is_about_as_long_as_the_simulation_says() {
+    let entry = entry_bytes(&settings(Writers::Everybody, false));
+    assert!((500..700).contains(&entry), "{entry}");
+}
+
 #[test]
 fn a_store_that_is_too_small_is_as_the_model_says() {
     let settings = Settings { machines: 2, room: 8, ..settings(Writers::Publishers, false) };
