@@ -7,10 +7,17 @@ mod bundle;
 mod common;
 mod engine;
 mod faults;
+mod model;
+mod overlap;
 mod poison;
 mod proxy;
 mod queue;
+mod real_fleet;
 mod s3;
+/// The model of `examples/fleet_simulation`.
+#[path = "../../examples/fleet_simulation/model/mod.rs"]
+#[allow(dead_code, reason = "the simulation uses all of it")]
+mod simulated;
 mod store;
 mod tending;
 mod tier;
