@@ -63,6 +63,8 @@
 //! [`Remote::pull`] take a whole release at once. [`collect`], [`examine`] and [`lifecycle_rules`] are for whoever looks
 //! after the bucket.
 
+#![forbid(unsafe_code)]
+
 mod body;
 mod bucket;
 mod bundle;
