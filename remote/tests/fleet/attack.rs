@@ -4,8 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    sync::{
+        Arc,
+        mpsc::{Receiver, TryRecvError, channel},
+    },
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -79,26 +83,32 @@ pub(crate) const ON_BUNDLES: [Attack; 8] = [
     ("and more", ""),
 ];
 
+/// Short: s3s-fs makes a file name of each path.
+fn prefix_of(forger: &str) -> String {
+    let number = FORGERS.iter().position(|(place, ..)| *place == forger);
+    format!("forged/{}", number.map_or("none".into(), |number| number.to_string()))
+}
+
 /// Makes an evil artifact for each plugin and publishes it where hosts do not look, with a bundle. Its key is believed by
 /// itself, whatever others think of it.
 pub(crate) fn forge() -> Result<()> {
     let words = told("FLEET_FORGER");
     let [place, key, namespace, days] = words.split('\t').collect::<Vec<_>>()[..] else { bail!("{words}") };
-    let mut config = remote_config(Mode::WriteThrough, &format!("forged/{place}"), Some((key, namespace)))?;
+    let mut config = remote_config(Mode::WriteThrough, &prefix_of(place), Some((key, namespace)))?;
     config.trust =
         Trust::nobody().and(&name(namespace), SecretKey::load(&below(&format!("{key}.key")))?.public());
     let ago = Duration::from_secs(24 * 3600) * days.parse()?;
     let clock = Arc::new(ManualClock::at(SystemTime::now() - ago));
     let remote = Remote::with_clock(bucket()?, config, clock)?;
     let store = Store::open_with_tier(Config::new(below(place).join("store")), remote.clone())?;
-    let mut keys = Vec::new();
+    let (compiler, mut keys) = (plugins::compiler()?, Vec::new());
     for plugin in plugins::read(&below("plugins")) {
-        let built =
-            store.get_or_build(&plugin.sources()?, |build| plugin.compile_instead(&below("evil.c"), build));
+        let sources = plugin.sources(&compiler)?;
+        let built = store.get_or_build(&sources, |build| plugin.compile_instead(&below("evil.c"), build));
         let artifact = built.map_err(|error| anyhow!("{error}"))?.artifact;
         keys.push(artifact.tier_key().context("a key")?);
     }
-    remote.publish_bundle(&name(RELEASE), &keys)?;
+    remote.publish_bundle(&name(RELEASE), &keys).with_context(|| format!("{:?}", remote.status()))?;
     ensure!(remote.status().counts.published == keys.len() as u64, "{:?}", remote.status());
     Ok(())
 }
@@ -112,22 +122,25 @@ struct Attacker {
     forged: Files,
     bomb: Vec<u8>,
     random: u64,
+    orders: Receiver<String>,
 }
 
-/// Takes orders in lines: `attack TARGET KIND`, `storm SECONDS`, `restore`.
+/// Takes orders in lines: `attack TARGET KIND`, `storm` and then `calm`, `restore`.
 pub(crate) fn run() -> Result<()> {
     let bucket = bucket()?;
     let (right, forged) = (files(&bucket, "fleet")?, files(&bucket, "forged")?);
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1)?;
-    let mut attacker = Attacker { bucket, right, forged, bomb, random: 0x5eed };
+    let (to, orders) = channel();
+    thread::spawn(move || while heard().is_some_and(|order| to.send(order).is_ok()) {});
+    let mut attacker = Attacker { bucket, right, forged, bomb, random: 0x5eed, orders };
     attacker.plant_objects()?;
     say("up");
-    while let Some(order) = heard() {
+    while let Ok(order) = attacker.orders.recv() {
         let words: Vec<_> = order.split('\t').collect();
         match words[..] {
             ["go"] => continue,
             ["attack", target, kind] => attacker.attack_all(target, kind)?,
-            ["storm", seconds] => attacker.storm(Duration::from_secs(seconds.parse()?))?,
+            ["storm"] => attacker.storm()?,
             ["restore"] => attacker.restore()?,
             _ => bail!("no order is called {order:?}"),
         }
@@ -169,11 +182,11 @@ impl Attacker {
         self.right.iter().try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
     }
 
-    /// Attacks of all kinds, and right files in between, as fast as the engine takes them.
-    fn storm(&mut self, time: Duration) -> Result<()> {
-        let (begun, paths) = (Instant::now(), self.right.keys().cloned().collect::<Vec<_>>());
+    /// Attacks of all kinds, and as many right files, as fast as the engine takes them, until the next order.
+    fn storm(&mut self) -> Result<()> {
+        let paths: Vec<_> = self.right.keys().cloned().collect();
         let mut attacks = 0;
-        while begun.elapsed() < time {
+        while self.orders.try_recv() == Err(TryRecvError::Empty) {
             let path = &paths[self.below(paths.len())];
             let kinds: &[Attack] = match path {
                 path if path.contains("/ac/") => &ON_ENTRIES,
@@ -181,7 +194,7 @@ impl Attacker {
                 _ => &ON_BUNDLES,
             };
             let (kind, _) = kinds[self.below(kinds.len())];
-            match self.below(3) {
+            match self.below(2) {
                 0 => self.put(path, self.right[path].clone())?,
                 _ => self.attack(path, kind)?,
             }
@@ -235,7 +248,7 @@ impl Attacker {
     fn forged_at(&self, path: &str, forger: &str) -> Result<Vec<u8>> {
         let (_, last) = path.rsplit_once('/').context("a path")?;
         let is_it =
-            |place: &&String| place.starts_with(&format!("forged/{forger}/")) && place.ends_with(last);
+            |place: &&String| place.starts_with(&format!("{}/", prefix_of(forger))) && place.ends_with(last);
         let place = self.forged.keys().find(is_it).with_context(|| format!("{forger} has no {path}"))?;
         Ok(self.forged[place].clone())
     }

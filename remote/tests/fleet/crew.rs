@@ -126,21 +126,10 @@ impl Crew {
         while !wanted(&self.reports) && self.reports.iter().any(|report| report.ended.is_none()) {
             let heard = self.lines.recv_timeout(SILENCE_MAX);
             let (number, line) = heard.unwrap_or_else(|_| panic!("all are silent: {:?}", self.reports));
-            self.take(number, line);
-        }
-    }
-
-    /// Takes in what has been said, without waiting.
-    pub(crate) fn listen(&mut self) {
-        while let Ok((number, line)) = self.lines.try_recv() {
-            self.take(number, line);
-        }
-    }
-
-    fn take(&mut self, number: usize, line: Option<String>) {
-        match line {
-            Some(line) => self.reports[number].hear(&line),
-            None => self.reports[number].ended = Some(self.members[number].child.wait().unwrap()),
+            match line {
+                Some(line) => self.reports[number].hear(&line),
+                None => self.reports[number].ended = Some(self.members[number].child.wait().unwrap()),
+            }
         }
     }
 

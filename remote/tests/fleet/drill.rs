@@ -43,29 +43,18 @@ impl Attacker {
         Attacker { crew, orders: 0 }
     }
 
-    fn order(&mut self, order: &str) {
+    fn does(&mut self, order: &str) {
         self.crew.tell(0, order);
-        self.orders += 1;
-    }
-
-    fn is_done(&self) -> bool {
-        self.done() >= self.orders
-    }
-
-    fn done(&self) -> usize {
-        self.crew.reports[0].said.iter().filter(|line| *line == "done").count()
+        self.wait();
     }
 
     fn wait(&mut self) {
+        self.orders += 1;
         let orders = self.orders;
-        let done = |reports: &[Report]| reports[0].said.iter().filter(|line| *line == "done").count();
-        self.crew.until(|reports| done(reports) >= orders);
-        assert!(self.is_done(), "the attacker has died: {:?}", self.crew.reports);
-    }
-
-    fn does(&mut self, order: &str) {
-        self.order(order);
-        self.wait();
+        let done =
+            |reports: &[Report]| reports[0].said.iter().filter(|line| *line == "done").count() >= orders;
+        self.crew.until(done);
+        assert!(done(&self.crew.reports), "the attacker has died: {:?}", self.crew.reports);
     }
 }
 
@@ -103,8 +92,7 @@ fn one_host(bed: &Bed, engine: &Engine, target: &str, (kind, seen_in): Attack) {
     let report = Crew::alone("victim", host);
     bed.assert_right(std::slice::from_ref(&report));
     assert!(!bed.canary().exists(), "executed after {kind:?} in {target}: {report:?}");
-    let refused = report.counts.iter().filter(|(name, _)| name.starts_with("refused_"));
-    let seen = if seen_in.is_empty() { refused.map(|(_, count)| count).sum() } else { report.count(seen_in) };
+    let seen = if seen_in.is_empty() { refusals(&report) } else { report.count(seen_in) };
     assert!(seen > 0, "{kind:?} in {target} was not seen in {seen_in:?}: {report:?}");
     let expected = if target == "/bundle/" { "fetched" } else { "built" };
     assert_eq!(report.how_many(expected), PLUGINS, "{kind:?} in {target}: {report:?}");
@@ -113,14 +101,13 @@ fn one_host(bed: &Bed, engine: &Engine, target: &str, (kind, seen_in): Attack) {
 
 /// Waves of hosts with empty stores, while everything is exchanged all the time.
 fn storm(bed: &Bed, engine: &Engine, attacker: &mut Attacker) -> String {
-    let seconds = count("PLUGCACHE_STORM", 4);
-    attacker.order(&format!("storm\t{seconds}"));
-    let (mut hosts, mut fetched, mut refused) = (0, 0, 0);
-    while !attacker.is_done() {
+    attacker.crew.tell(0, "storm");
+    let (waves, mut hosts, mut fetched, mut refused) = (count("PLUGCACHE_WAVES", 4), 0, 0, 0);
+    for _ in 0..waves {
         let mut crew = Crew::new();
         for number in 0..4 {
             let machine = format!("wave{number}");
-            let mut host = bed.host(&machine, &engine.host(number));
+            let mut host = bed.patient_host(&machine, &engine.host(number));
             host.env("FLEET_PULLS", (number % 2).to_string());
             crew.start(&machine, host);
         }
@@ -131,20 +118,19 @@ fn storm(bed: &Bed, engine: &Engine, attacker: &mut Attacker) -> String {
         for report in &reports {
             hosts += 1;
             fetched += report.how_many("fetched") + report.how_many("hit");
-            let counts = report
-                .counts
-                .iter()
-                .filter(|(name, _)| name.starts_with("refused_") || *name == "objects_wrong");
-            refused += counts.map(|(_, count)| count).sum::<u64>();
+            refused += refusals(report) + report.count("objects_wrong");
             forget(&bed.path(&report.name));
         }
-        attacker.crew.listen();
     }
-    attacker.wait();
+    attacker.does("calm");
     assert!(fetched > 0 && refused > 0, "{fetched} fetched, {refused} refused");
     let attacks = attacker.crew.reports[0].said.iter().find_map(|line| line.strip_prefix("attacks\t"));
     let attacks = attacks.unwrap_or("no").to_owned();
     format!(
-        "then {attacks} more at random against {hosts} hosts, which fetched {fetched} right ones and refused {refused}"
+        "{attacks} at random against {hosts} hosts, which fetched {fetched} right ones and refused {refused} wrong ones"
     )
+}
+
+fn refusals(report: &Report) -> u64 {
+    report.counts.iter().filter(|(name, _)| name.starts_with("refused_")).map(|(_, count)| count).sum()
 }

@@ -6,6 +6,7 @@
 //! tests/garage.sh                                installs Garage into a cache directory first, if it is not there
 //! PLUGCACHE_GARAGE=/opt/garage cargo test --test fleet -- garage
 //! PLUGCACHE_WAVES=100 cargo test --test fleet -- attacker
+//! PLUGCACHE_ROUNDS=200 cargo test --test fleet -- killed_while_it_fetches
 //! ```
 //!
 //! It has a `main` of its own (`harness = false`): it starts itself again as the processes of the fleet (`role.rs`).

@@ -13,7 +13,7 @@ use libloading::Library;
 use plugcache::{Artifact, Build, LoadFailed, Sources, Toolchain};
 
 /// What goes beside the code, so that an object takes a while to come: noise, which nothing packs, and a pattern.
-const BYTES: [usize; 4] = [20_000, 300_000, 1_500_000, 3_000_000];
+const BYTES: [usize; 4] = [20_000, 100_000, 500_000, 1_500_000];
 
 /// One plugin, where its sources lie.
 pub(crate) struct Plugin {
@@ -28,22 +28,28 @@ pub(crate) struct Plugin {
 pub(crate) fn write(dir: &Path, count: usize) {
     fs::create_dir(dir).unwrap();
     for number in 0..count {
-        let plugin = plugin(dir, number);
-        fs::write(&plugin.data, data(number)).unwrap();
-        fs::write(&plugin.source, source(number, &plugin.data)).unwrap();
+        let (name, data) = (name(number), data(number));
+        let place = |end: &str| dir.join(format!("{name}.{end}"));
+        fs::write(place("c"), source(number, &place("bin"))).unwrap();
+        fs::write(place("answer"), answer(number, &data).to_string()).unwrap();
+        fs::write(place("bin"), data).unwrap();
     }
+}
+
+fn name(number: usize) -> String {
+    format!("plugin{number}")
 }
 
 /// The plugins of a directory that [`write`] has made.
 pub(crate) fn read(dir: &Path) -> Vec<Plugin> {
-    let count = fs::read_dir(dir).unwrap().count() / 2;
-    (0..count).map(|number| plugin(dir, number)).collect()
-}
-
-fn plugin(dir: &Path, number: usize) -> Plugin {
-    let name = format!("plugin{number}");
-    let place = |end: &str| dir.join(format!("{name}.{end}"));
-    Plugin { source: place("c"), data: place("bin"), answer: answer(number, &data(number)), name }
+    let count = fs::read_dir(dir).unwrap().count() / 3;
+    let plugin = |number| {
+        let name = name(number);
+        let place = |end: &str| dir.join(format!("{name}.{end}"));
+        let answer = fs::read_to_string(place("answer")).unwrap().parse().unwrap();
+        Plugin { source: place("c"), data: place("bin"), answer, name }
+    };
+    (0..count).map(plugin).collect()
 }
 
 fn data(number: usize) -> Vec<u8> {
@@ -82,11 +88,14 @@ uint64_t answer(void)
     )
 }
 
+pub(crate) fn compiler() -> anyhow::Result<Toolchain> {
+    Ok(Toolchain::of_program("cc")?)
+}
+
 impl Plugin {
-    pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
-        let compiler = Toolchain::of_program("cc")?;
+    pub(crate) fn sources(&self, compiler: &Toolchain) -> anyhow::Result<Sources> {
         let files = [&self.source, &self.data];
-        Ok(Sources::new("fleet/1", &compiler, ["-shared"]).files(files).label(&self.name).digest()?)
+        Ok(Sources::new("fleet/1", compiler, ["-shared"]).files(files).label(&self.name).digest()?)
     }
 
     /// Starts the compiler, which is noted in `compiled`.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use plugcache::{Config, Fetched, Store};
+use plugcache::{Config, Fetched, Store, Toolchain};
 use plugcache_remote::{
     Counts, Mode, Prefix, Publisher, Remote, RemoteConfig, S3Bucket, S3Config, SecretKey, Trust,
 };
@@ -109,6 +109,7 @@ pub(crate) fn remote_config(mode: Mode, prefix: &str, signer: Option<(&str, &str
 struct Machine {
     store: Store,
     remote: Remote,
+    compiler: Toolchain,
     plugins: Vec<Plugin>,
     name: String,
 }
@@ -124,7 +125,7 @@ impl Machine {
         // Hosts start with different ones.
         let first = told("FLEET_NUMBER").parse::<usize>()? % plugins.len();
         plugins.rotate_left(first);
-        Ok(Machine { store, remote, plugins, name })
+        Ok(Machine { store, remote, compiler: plugins::compiler()?, plugins, name })
     }
 
     fn run(self, publishes: bool) -> Result<()> {
@@ -161,7 +162,7 @@ impl Machine {
     }
 
     fn load(&self, plugin: &Plugin, loaded: &mut Vec<libloading::Library>) -> Result<plugcache::Artifact> {
-        let sources = plugin.sources()?;
+        let sources = plugin.sources(&self.compiler)?;
         let (begun, compiling) = (Instant::now(), Cell::new(Duration::ZERO));
         let got =
             self.store.load_or_build(&sources, |build| self.build(plugin, build, &compiling), plugins::call);
