@@ -81,6 +81,7 @@ mod job;
 mod keys;
 mod memory;
 mod name;
+mod nodes;
 mod paths;
 mod publish;
 mod queue;

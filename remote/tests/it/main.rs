@@ -7,6 +7,7 @@ mod bundle;
 mod common;
 mod engine;
 mod faults;
+mod nodes;
 mod poison;
 mod proxy;
 mod queue;
