@@ -89,17 +89,14 @@ fn a_publisher_whose_node_is_gone_brings_everything_to_the_next() {
     }
 }
 
+/// In the entry, or in an object that comes over the same connection.
 #[test]
 fn a_download_that_breaks_off_at_one_node_goes_on_at_the_next() {
-    let nodes = Nodes::new();
-    let built = nodes.published("a");
-    for at in [200, 2000, 3200] {
-        nodes.proxies[0].set(Weather::Fair);
-        let remote = nodes.remote(Mode::ReadOnly);
-        // Over a connection that is kept: only one of the two downloads makes a new one.
-        remote.entry(&built.key).unwrap().unwrap();
+    for at in [0, 200, 1600, 2500, 4000] {
+        let nodes = Nodes::new();
+        let built = nodes.published("a");
         nodes.proxies[0].set(Weather::Cut(at, false));
-        assert_fetched(&remote, &built);
+        assert_fetched(&nodes.remote(Mode::ReadOnly), &built);
         assert!(nodes.connections()[1] > 0, "{at}");
     }
 }
