@@ -97,3 +97,16 @@ impl Clock for ManualClock {
         self.advance(time);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_clients_that_were_stopped_at_once_do_not_come_back_at_once() {
+        let second = Duration::from_secs(1);
+        let times: Vec<_> = (0..1000).map(|_| jittered(30 * second)).collect();
+        let (first, last) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        assert!((22 * second..25 * second).contains(first) && (35 * second..38 * second).contains(last));
+    }
+}

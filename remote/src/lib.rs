@@ -63,6 +63,8 @@
 //! [`Remote::pull`] take a whole release at once. [`collect`], [`examine`] and [`write_rules`] are for whoever looks
 //! after the bucket. The command `plugcache` does all of it too.
 
+#![forbid(unsafe_code)]
+
 mod body;
 mod bucket;
 mod bundle;
@@ -80,6 +82,7 @@ mod keys;
 mod lifecycle;
 mod memory;
 mod name;
+mod nodes;
 mod paths;
 mod publish;
 mod push;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
     path::Path,
 };
 use tokio::{
@@ -28,6 +28,7 @@ use tokio::{
 
 use crate::{
     bucket::{Ask, Bucket, BucketError, Head, Keeper, Limits},
+    nodes::{NoAnswer, Nodes},
     s3_error::translated,
 };
 
@@ -35,6 +36,8 @@ use crate::{
 const PIECES_MAX: usize = 4;
 /// For a page of a listing, which nobody waits for who wants to build.
 const LIST_STALL: Duration = Duration::from_secs(30);
+/// A listing ends when it ends.
+const LIST_LIMITS: Limits = Limits { first_byte: LIST_STALL, stall: LIST_STALL, total: Duration::MAX };
 
 /// Where a bucket is. Who may use it says the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 /// `AWS_SESSION_TOKEN`, or what else the platform gives to its jobs (a role, a token in a file).
@@ -42,7 +45,8 @@ const LIST_STALL: Duration = Duration::from_secs(30);
 pub struct S3Config {
     /// The bucket.
     pub bucket: String,
-    /// `https://HOST[:PORT]`; `None`: `AWS_ENDPOINT_URL`, or else Amazon.
+    /// `https://HOST[:PORT]`; `None`: `AWS_ENDPOINT_URL`, or else Amazon. Several with commas between are nodes of one
+    /// engine: where one cannot be reached, gives no answer in time or answers 503, the next is asked, and is from then on.
     pub endpoint: Option<String>,
     /// `None`: `AWS_REGION`, or else us-east-1.
     pub region: Option<String>,
@@ -62,7 +66,7 @@ impl S3Config {
 
 /// A bucket of an engine that speaks S3.
 pub struct S3Bucket {
-    pub(crate) store: Arc<AmazonS3>,
+    pub(crate) nodes: Nodes<Arc<AmazonS3>>,
     /// For what the client underneath has no call for.
     pub(crate) http: reqwest::Client,
     /// `None` only while it is dropped.
@@ -101,13 +105,19 @@ impl S3Bucket {
         let retry = RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() };
         let mut builder =
             builder.with_bucket_name(&config.bucket).with_client_options(client).with_retry(retry);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
         if let Some(region) = &config.region {
             builder = builder.with_region(region);
         }
-        let store = builder.build().map_err(|error| translated(&error))?;
+        let told = || builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+        let nodes = match config.endpoint.clone().or_else(told) {
+            None => vec![builder.build()],
+            Some(all) => all
+                .split(',')
+                .map(|endpoint| builder.clone().with_endpoint(endpoint.trim()).build())
+                .collect(),
+        };
+        let nodes = nodes.into_iter().map(|node| node.map(Arc::new).map_err(|error| translated(&error)));
+        let nodes = Nodes::new(nodes.collect::<Result<_, _>>()?);
         let http = reqwest::Client::builder().connect_timeout(config.connect).build();
         let http = http.map_err(|error| BucketError::Unreachable(format!("no client: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -117,7 +127,7 @@ impl S3Bucket {
             .enable_time()
             .build()
             .map_err(|error| BucketError::Unreachable(format!("no threads: {error}")))?;
-        Ok(S3Bucket { store: Arc::new(store), http, runtime: Some(runtime), bucket: config.bucket.clone() })
+        Ok(S3Bucket { nodes, http, runtime: Some(runtime), bucket: config.bucket.clone() })
     }
 
     fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
@@ -150,12 +160,18 @@ impl S3Bucket {
     }
 }
 
-impl Bucket for S3Bucket {
-    fn get(&self, path: &str, ask: &Ask, into: &mut dyn io::Write) -> Result<u64, BucketError> {
+impl S3Bucket {
+    fn get_from(
+        &self,
+        node: &Arc<AmazonS3>,
+        path: &str,
+        ask: Ask,
+        into: &mut dyn io::Write,
+    ) -> Result<u64, NoAnswer> {
         let (to, mut pieces) = mpsc::channel(PIECES_MAX);
-        let (store, path, asked) = (self.store.clone(), Path::from(path), *ask);
+        let (store, path) = (node.clone(), Path::from(path));
         let _task = self.spawn(async move {
-            let end = match read(&store, &path, &asked, &to).await {
+            let end = match read(&store, &path, &ask, &to).await {
                 Ok(()) => Piece::End,
                 Err(error) => Piece::Failed(error),
             };
@@ -168,34 +184,25 @@ impl Bucket for S3Bucket {
                 Some(Piece::Bytes(bytes)) => {
                     len += bytes.len() as u64;
                     if len > ask.len_max {
-                        return Err(BucketError::TooLong);
+                        return Err(BucketError::TooLong.into());
                     }
                     into.write_all(&bytes).map_err(BucketError::Sink)?;
                 }
                 Some(Piece::End) => return Ok(len),
-                Some(Piece::Failed(error)) => return Err(error),
-                None => return Err(BucketError::Unreachable("the client failed".into())),
+                Some(Piece::Failed(error)) => return Err(NoAnswer { error, is_begun: len > 0 }),
+                None => return Err(BucketError::Unreachable("the client failed".into()).into()),
             }
         }
     }
 
-    fn put(&self, path: &str, bytes: Bytes, limits: &Limits) -> Result<(), BucketError> {
-        let (store, path) = (self.store.clone(), Path::from(path));
-        self.ask(limits.total, async move { store.put(&path, bytes.into()).await }).map(drop)
-    }
-
-    fn head(&self, path: &str, limits: &Limits) -> Result<Head, BucketError> {
-        let (store, path) = (self.store.clone(), Path::from(path));
-        let total = limits.total.min(limits.first_byte);
-        let meta = self.ask(total, async move { store.head(&path).await })?;
-        Ok(Head { len: meta.size, modified: meta.last_modified.into() })
-    }
-}
-
-impl Keeper for S3Bucket {
-    fn list(&self, below: &str, each: &mut dyn FnMut(&str, Head)) -> Result<(), BucketError> {
+    fn list_from(
+        &self,
+        node: &Arc<AmazonS3>,
+        below: &str,
+        each: &mut dyn FnMut(&str, Head),
+    ) -> Result<(), NoAnswer> {
         let (to, mut listed) = mpsc::channel(1000);
-        let (store, below) = (self.store.clone(), Path::from(below));
+        let (store, below) = (node.clone(), Path::from(below));
         let _task = self.spawn(async move {
             let mut files = store.list(Some(&below));
             loop {
@@ -207,23 +214,58 @@ impl Keeper for S3Bucket {
                 }
             }
         });
+        let mut is_begun = false;
         loop {
             match wait(pin!(listed.recv())) {
                 Some(Ok(Some(Ok(meta)))) => {
                     let head = Head { len: meta.size, modified: SystemTime::from(meta.last_modified) };
+                    is_begun = true;
                     each(meta.location.as_ref(), head);
                 }
-                Some(Ok(Some(Err(error)))) => return Err(translated(&error)),
+                Some(Ok(Some(Err(error)))) => return Err(NoAnswer { error: translated(&error), is_begun }),
                 Some(Ok(None)) => return Ok(()),
-                Some(Err(error)) => return Err(error),
-                None => return Err(BucketError::Unreachable("the client failed".into())),
+                Some(Err(error)) => return Err(NoAnswer { error, is_begun }),
+                None => return Err(BucketError::Unreachable("the client failed".into()).into()),
             }
         }
     }
+}
+
+impl Bucket for S3Bucket {
+    fn get(&self, path: &str, ask: &Ask, into: &mut dyn io::Write) -> Result<u64, BucketError> {
+        self.nodes.ask(&ask.limits, |node, limits, _| self.get_from(node, path, Ask { limits, ..*ask }, into))
+    }
+
+    fn put(&self, path: &str, bytes: Bytes, limits: &Limits) -> Result<(), BucketError> {
+        self.nodes.ask(limits, |node, limits, more| {
+            let (store, path, bytes) = (node.clone(), Path::from(path), bytes.clone());
+            // A node that takes everything and says nothing leaves the others their part of the time.
+            let total = limits.total / (more + 1);
+            Ok(self.ask(total, async move { store.put(&path, bytes.into()).await }).map(drop)?)
+        })
+    }
+
+    fn head(&self, path: &str, limits: &Limits) -> Result<Head, BucketError> {
+        let meta = self.nodes.ask(limits, |node, limits, _| {
+            let (store, path) = (node.clone(), Path::from(path));
+            let total = limits.total.min(limits.first_byte);
+            Ok(self.ask(total, async move { store.head(&path).await })?)
+        })?;
+        Ok(Head { len: meta.size, modified: meta.last_modified.into() })
+    }
+}
+
+impl Keeper for S3Bucket {
+    fn list(&self, below: &str, each: &mut dyn FnMut(&str, Head)) -> Result<(), BucketError> {
+        self.nodes.ask(&LIST_LIMITS, |node, _, _| self.list_from(node, below, each))
+    }
 
     fn delete(&self, path: &str, limits: &Limits) -> Result<(), BucketError> {
-        let (store, path) = (self.store.clone(), Path::from(path));
-        match self.ask(limits.total, async move { store.delete(&path).await }) {
+        let deleted = self.nodes.ask(limits, |node, limits, more| {
+            let (store, path) = (node.clone(), Path::from(path));
+            Ok(self.ask(limits.total / (more + 1), async move { store.delete(&path).await })?)
+        });
+        match deleted {
             Err(BucketError::NotFound) => Ok(()),
             answer => answer,
         }

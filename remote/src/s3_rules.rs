@@ -1,16 +1,17 @@
 //! Rules of an engine, read and written over S3: the client underneath knows no such request, and signs its address.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use md5::{Digest as _, Md5};
 use object_store::{
+    aws::AmazonS3,
     path::Path,
     signer::{Method, SignedUrlOptions, Signer as _},
 };
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 
 use crate::{
-    bucket::BucketError,
+    bucket::{BucketError, Limits},
     s3::S3Bucket,
     s3_error::{refused, translated},
 };
@@ -34,9 +35,21 @@ impl S3Bucket {
     }
 
     fn rules_request(&self, method: Method, body: String) -> Result<String, BucketError> {
-        let store = self.store.clone();
-        let client = self.http.clone();
-        let answer = self.in_time(TOTAL, async move {
+        let limits = Limits { first_byte: TOTAL, stall: TOTAL, total: TOTAL };
+        self.nodes.ask(&limits, |node, limits, _| {
+            Ok(self.rules_request_of(node, limits.total, method.clone(), body.clone())?)
+        })
+    }
+
+    fn rules_request_of(
+        &self,
+        node: &Arc<AmazonS3>,
+        total: Duration,
+        method: Method,
+        body: String,
+    ) -> Result<String, BucketError> {
+        let (store, client) = (node.clone(), self.http.clone());
+        let answer = self.in_time(total, async move {
             let options = SignedUrlOptions::new().with_query([("lifecycle", "")]);
             let signed = store.signed_url_opts(method.clone(), &Path::default(), TOTAL, &options).await;
             let address = signed.map_err(|error| translated(&error))?;

@@ -339,3 +339,14 @@ pub fn timed<T>(clock: &ManualClock, work: impl FnOnce() -> T) -> (T, Duration) 
 pub fn files_below(dir: &Path) -> usize {
     std::fs::read_dir(dir).map_or(0, |entries| entries.count())
 }
+
+/// Flips a bit of each output where it lies in the store.
+pub fn damage(built: &Built) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for output in built.artifact.outputs() {
+        let mut bytes = output.read().unwrap();
+        bytes[0] ^= 1;
+        std::fs::set_permissions(output.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::write(output.path(), bytes).unwrap();
+    }
+}

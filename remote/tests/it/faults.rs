@@ -83,6 +83,17 @@ fn fifty_plugins_against_a_silent_engine_cost_seconds_in_all() {
 }
 
 #[test]
+fn a_call_that_fails_is_tried_once_more_and_no_more() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    for fault in [Fault::Dead, Fault::Silent] {
+        fleet.bucket.set(fault, "");
+        fetch(&fleet.reader(), &built.key).unwrap_err();
+        assert_eq!(fleet.bucket.calls().len(), 2);
+    }
+}
+
+#[test]
 fn an_engine_that_comes_back_is_asked_again_by_one_and_then_by_all() {
     let fleet = Fleet::new();
     let built = fleet.published("a");

@@ -8,6 +8,7 @@ mod common;
 mod engine;
 mod faults;
 mod model;
+mod nodes;
 mod overlap;
 mod poison;
 mod proxy;

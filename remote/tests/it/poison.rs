@@ -164,3 +164,96 @@ fn who_trusts_nobody_takes_nothing() {
     config.trust = Trust::nobody();
     assert_eq!(fetch(&fleet.remote_of(config), &built.key), Ok(None));
 }
+
+/// Else somebody who may write to a namespace that comes first could take away what the next one has.
+#[test]
+fn a_refused_entry_does_not_hide_what_the_next_namespace_has() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    let place = attack(&fleet, &built.key, "first");
+    for wrong in [None, Some(vec![7; 300 << 10]), Some(Vec::new())] {
+        if let Some(wrong) = wrong {
+            fleet.bucket.memory.plant(&place, wrong);
+        }
+        let mut config = fleet.config(Mode::ReadOnly);
+        config.namespaces = vec![name("first"), name("main")];
+        let reader = fleet.remote_of(config);
+        assert_fetched(&reader, &built);
+        let counts = reader.status().counts;
+        assert_eq!(counts.refused_unknown_key + counts.refused_malformed, 1);
+    }
+}
+
+/// A window of 128 MiB: right bytes, and sixteen at once would take the memory of a small host.
+#[test]
+fn a_stream_that_asks_for_more_memory_than_any_right_one_is_refused() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    let path = fleet.object_paths().into_iter().find(|path| path.ends_with(".zst")).unwrap();
+    for (window_log, is_taken) in [(23, true), (24, false), (27, false)] {
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(window_log).unwrap();
+        std::io::Write::write_all(&mut encoder, &built.bytes[0]).unwrap();
+        fleet.bucket.memory.plant(&path, encoder.finish().unwrap());
+        let answer = fetch(&fleet.reader(), &built.key);
+        assert_eq!(answer.is_ok(), is_taken, "{window_log}: {answer:?}");
+    }
+}
+
+#[test]
+fn fewer_bytes_than_the_signed_length_are_not_the_object() {
+    let fleet = Fleet::new();
+    let key = fleet.built("a").key;
+    let object = ParcelObject { digest: ObjectDigest::of_bytes(b"x"), len: 2 };
+    let parcel = Parcel { entry: vec![], objects: vec![object], cost: SECOND, label: String::new() };
+    let entry = Entry::of_parcel(&name("main"), &key, &parcel, &[Form::Raw], "", wall());
+    let (source, digest) = (key.source.to_string(), object.digest.to_string());
+    let exec: String = key.exec.iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = format!("fleet/v1/main/ac/{}/{source}{exec}", &source[..2]);
+    fleet.bucket.memory.plant(&place, entry.sign(&fleet.signer).unwrap());
+    fleet.bucket.memory.plant(&format!("fleet/v1/cas/{}/{digest}.raw", &digest[..2]), "x");
+    let (reader, mut bytes) = (fleet.reader(), Vec::new());
+    reader.entry(&key).unwrap().unwrap();
+    let mut sinks = [plugcache::Sink::new(object, &mut bytes)];
+    assert!(matches!(reader.objects(&key, &mut sinks), Err(TierError::Wrong(_))));
+}
+
+#[test]
+fn an_entry_that_expires_is_not_remembered_any_longer() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    let reader = fleet.reader();
+    fleet.clock.advance(21 * DAY - 300 * SECOND);
+    assert_fetched(&reader, &built);
+    fleet.clock.advance(299 * SECOND);
+    assert_fetched(&reader, &built);
+    fleet.clock.advance(2 * SECOND);
+    assert_eq!(fetch(&reader, &built.key), Ok(None));
+}
+
+#[test]
+fn what_a_stranger_has_put_into_the_own_namespace_is_not_renewed() {
+    let fleet = Fleet::new();
+    let built = fleet.built("a");
+    let mut config = fleet.config(Mode::WriteThrough);
+    let stranger = SecretKey::random().unwrap();
+    config.publisher = Some(Publisher { namespace: name("main"), key: stranger, builder: "ci-7".into() });
+    fleet.remote_of(config).offer(&built.key, &built.parcel, &built.artifact);
+    fleet.clock.advance(8 * DAY);
+    let remote = fleet.remote(Mode::WriteThrough);
+    remote.used(&built.key, &built.parcel, &built.artifact);
+    assert_eq!((remote.status().counts.renewed, remote.status().counts.published), (0, 0));
+    assert_eq!(fetch(&fleet.reader(), &built.key), Ok(None));
+}
+
+/// A disk that has lost a bit, or somebody who may write to the store: the publisher's name does not stand for that.
+#[test]
+fn nothing_is_signed_that_is_not_what_was_built() {
+    let fleet = Fleet::new();
+    let built = fleet.built("a");
+    damage(&built);
+    let remote = fleet.remote(Mode::WriteThrough);
+    remote.offer(&built.key, &built.parcel, &built.artifact);
+    assert_eq!((remote.status().counts.published, remote.status().counts.not_published), (0, 1));
+    assert!(!fleet.bucket.memory.paths().iter().any(|path| path.contains("/ac/")));
+}

@@ -1,9 +1,14 @@
 //! Uploads that wait: none is lost with its process, and what is dropped is counted.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use plugcache::Tier as _;
-use plugcache_remote::{Mode, Remote, waiting_in};
+use plugcache_remote::{Ask, Bucket, BucketError, Bytes, Head, Limits, Mode, Remote, waiting_in};
 
 use crate::common::*;
 
@@ -147,4 +152,89 @@ fn the_same_key_waits_once() {
         remote.used(&built.key, &built.parcel, &built.artifact);
     }
     assert_eq!(remote.status().queue.unwrap().jobs, 1);
+}
+
+fn job(fleet: &Fleet) -> PathBuf {
+    fs::read_dir(fleet.dir.path().join("queue")).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn what_has_waited_too_long_is_dropped_and_counted() {
+    let fleet = Fleet::new();
+    fleet.bucket.set(Fault::Dead, "");
+    let remote = fleet.remote(Mode::ReadWrite);
+    offer(&remote, &fleet.built("a"));
+    drop(remote);
+    fleet.bucket.set(Fault::None, "");
+    let file = File::options().write(true).open(job(&fleet)).unwrap();
+    file.set_modified(SystemTime::now() - 22 * DAY).unwrap();
+    let next = fleet.remote(Mode::ReadWrite);
+    assert_eq!((next.drain(), next.status().counts.dropped_old), (0, 1));
+    assert!(fleet.bucket.memory.paths().is_empty());
+}
+
+#[test]
+fn what_can_never_be_brought_is_dropped_and_counted() {
+    let fleet = Fleet::new();
+    fleet.bucket.set(Fault::Dead, "");
+    let (remote, built) = (fleet.remote(Mode::ReadWrite), fleet.built("a"));
+    offer(&remote, &built);
+    damage(&built);
+    fleet.bucket.set(Fault::None, "");
+    fleet.clock.advance(Duration::from_secs(3600));
+    assert_eq!(remote.flush(Duration::from_secs(60)), 0);
+    assert_eq!((remote.status().counts.dropped_unfit, remote.status().counts.published), (1, 0));
+}
+
+#[test]
+fn what_another_process_is_bringing_is_left_to_it() {
+    let fleet = Fleet::new();
+    fleet.bucket.set(Fault::Dead, "");
+    let (remote, built) = (fleet.remote(Mode::ReadWrite), fleet.built("a"));
+    offer(&remote, &built);
+    drop(remote);
+    fleet.bucket.set(Fault::None, "");
+    let next = fleet.remote(Mode::ReadWrite);
+    let theirs = File::open(job(&fleet)).unwrap();
+    rustix::fs::flock(&theirs, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let supplied = built.clone();
+    next.supply(move |_: &plugcache::TierKey| Some((supplied.parcel.clone(), supplied.artifact.clone())));
+    assert_eq!(next.drain(), 1);
+    assert!(fleet.bucket.memory.paths().is_empty());
+    drop(theirs);
+    assert_eq!(next.flush(Duration::from_secs(60)), 0);
+    assert_fetched(&fleet.reader(), &built);
+}
+
+/// Does something during the first upload.
+struct Meanwhile(Faulty, Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl Bucket for Meanwhile {
+    fn get(&self, path: &str, ask: &Ask, into: &mut dyn std::io::Write) -> Result<u64, BucketError> {
+        self.0.get(path, ask, into)
+    }
+    fn put(&self, path: &str, bytes: Bytes, limits: &Limits) -> Result<(), BucketError> {
+        let work = self.1.lock().unwrap().take();
+        work.into_iter().for_each(|work| work());
+        self.0.put(path, bytes, limits)
+    }
+    fn head(&self, path: &str, limits: &Limits) -> Result<Head, BucketError> {
+        self.0.head(path, limits)
+    }
+}
+
+#[test]
+fn what_is_queued_anew_while_it_is_brought_is_brought_again() {
+    let fleet = Fleet::new();
+    let built = fleet.built("a");
+    let meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let bucket = Meanwhile(fleet.bucket.clone(), meanwhile.clone());
+    let config = fleet.config(Mode::ReadWrite);
+    let remote = Remote::with_clock(bucket, config, fleet.clock.clone()).unwrap();
+    let (again, supplied) = ((remote.clone(), built.clone()), built.clone());
+    remote.supply(move |_: &plugcache::TierKey| Some((supplied.parcel.clone(), supplied.artifact.clone())));
+    *meanwhile.lock().unwrap() = Some(Box::new(move || offer(&again.0, &again.1)));
+    offer(&remote, &built);
+    assert_eq!(remote.flush(Duration::from_secs(60)), 0);
+    assert_eq!(remote.status().counts.published, 2);
 }
