@@ -209,6 +209,19 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts nodes that were killed, and waits until all answer. Left to themselves they find the others within half a
+    /// minute, and answer 503 until then.
+    pub(crate) fn bring_back(&mut self, numbers: &[usize]) {
+        numbers.iter().for_each(|number| self.nodes[*number].start());
+        for number in numbers {
+            for other in self.nodes.iter().filter(|other| other.child.is_some()) {
+                let id = other.garage("node id -q");
+                self.nodes[*number].garage(&format!("node connect {}", id.trim()));
+            }
+        }
+        self.until_all_answer();
+    }
+
     /// With the rights of a publisher, by all nodes, `first` before the others.
     pub(crate) fn publisher(&self, first: usize) -> Access {
         self.access(first, &self.publisher)
