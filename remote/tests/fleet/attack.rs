@@ -127,7 +127,7 @@ struct Attacker {
     random: Mutex<u64>,
 }
 
-/// Takes orders in lines: `attack TARGET KIND`, `storm` and then `calm`, `restore`.
+/// Takes orders in lines: `attack TARGET KIND`, `storm` and then `calm`, `restore TARGET`.
 pub(crate) fn run() -> Result<()> {
     let bucket = bucket()?;
     let (right, forged) = (files(&bucket, "fleet")?, files(&bucket, "forged")?);
@@ -143,7 +143,7 @@ pub(crate) fn run() -> Result<()> {
             ["go"] => continue,
             ["attack", target, kind] => attacker.attack_all(target, kind)?,
             ["storm"] => attacker.storm(&orders)?,
-            ["restore"] => attacker.restore()?,
+            ["restore", target] => attacker.restore(target)?,
             _ => bail!("no order is called {order:?}"),
         }
         say("done");
@@ -180,8 +180,9 @@ impl Attacker {
         paths.iter().try_for_each(|path| self.attack(path, kind))
     }
 
-    fn restore(&self) -> Result<()> {
-        self.right.iter().try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
+    fn restore(&self, target: &str) -> Result<()> {
+        let mut right = self.right.iter().filter(|(path, _)| path.contains(target));
+        right.try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
     }
 
     /// Attacks of all kinds, and as many right files, by several threads as fast as the engine takes them, until the next
@@ -203,7 +204,7 @@ impl Attacker {
             threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a panic")))
         })?;
         say(&format!("attacks\t{}", attacks.into_inner()));
-        self.restore()
+        self.restore("")
     }
 
     fn attack_one(&self) -> Result<()> {

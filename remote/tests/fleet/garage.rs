@@ -209,12 +209,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts nodes that were killed, and waits until all answer. Left to themselves they find the others within half a
-    /// minute, and answer 503 until then.
+    /// Starts nodes that were killed, and has all find each other, as docs/fleet.md says. Left to themselves they try each
+    /// half a minute: until then not only those that came back answer 503, but also those that have lost too many others.
     pub(crate) fn bring_back(&mut self, numbers: &[usize]) {
         numbers.iter().for_each(|number| self.nodes[*number].start());
+        for node in &self.nodes {
+            for number in numbers {
+                let id = self.nodes[*number].garage("node id -q");
+                node.garage(&format!("node connect {}", id.trim()));
+            }
+        }
         for number in numbers {
-            for other in self.nodes.iter().filter(|other| other.child.is_some()) {
+            for other in &self.nodes {
                 let id = other.garage("node id -q");
                 self.nodes[*number].garage(&format!("node connect {}", id.trim()));
             }
