@@ -185,7 +185,7 @@ impl Attacker {
         right.try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
     }
 
-    /// Attacks of all kinds, and as many right files, by several threads as fast as the engine takes them, until the next
+    /// Attacks of all kinds, and right files in between, by several threads as fast as the engine takes them, until the next
     /// order.
     fn storm(&self, orders: &Receiver<String>) -> Result<()> {
         let (is_over, attacks) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -214,9 +214,9 @@ impl Attacker {
             path if path.contains("/cas/") => &ON_OBJECTS,
             _ => &ON_BUNDLES,
         };
-        match self.below(2) {
-            0 => self.put(path, right.clone()),
-            _ => self.attack(path, kinds[self.below(kinds.len())].0),
+        match self.below(3) {
+            0 => self.attack(path, kinds[self.below(kinds.len())].0),
+            _ => self.put(path, right.clone()),
         }
     }
 
