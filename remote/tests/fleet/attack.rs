@@ -5,8 +5,9 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        mpsc::{Receiver, TryRecvError, channel},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, channel},
     },
     thread,
     time::{Duration, SystemTime},
@@ -31,6 +32,8 @@ const LIMITS: Limits = Limits {
 };
 /// Scheme, key id and signature of an entry.
 const TAIL_BYTES: usize = 81;
+/// Threads of a storm.
+const STORMERS: usize = 6;
 
 /// What evil entries are made of, each with evil objects and an evil bundle: where they lie until they are put in the place
 /// of right ones, by which key and for which namespace they are signed, and how many days ago.
@@ -121,27 +124,26 @@ struct Attacker {
     right: Files,
     forged: Files,
     bomb: Vec<u8>,
-    random: u64,
-    orders: Receiver<String>,
+    random: Mutex<u64>,
 }
 
-/// Takes orders in lines: `attack TARGET KIND`, `storm` and then `calm`, `restore`.
+/// Takes orders in lines: `attack TARGET KIND`, `storm` and then `calm`, `restore TARGET`.
 pub(crate) fn run() -> Result<()> {
     let bucket = bucket()?;
     let (right, forged) = (files(&bucket, "fleet")?, files(&bucket, "forged")?);
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1)?;
     let (to, orders) = channel();
     thread::spawn(move || while heard().is_some_and(|order| to.send(order).is_ok()) {});
-    let mut attacker = Attacker { bucket, right, forged, bomb, random: 0x5eed, orders };
+    let attacker = Attacker { bucket, right, forged, bomb, random: Mutex::new(0x5eed) };
     attacker.plant_objects()?;
     say("up");
-    while let Ok(order) = attacker.orders.recv() {
+    while let Ok(order) = orders.recv() {
         let words: Vec<_> = order.split('\t').collect();
         match words[..] {
             ["go"] => continue,
             ["attack", target, kind] => attacker.attack_all(target, kind)?,
-            ["storm"] => attacker.storm()?,
-            ["restore"] => attacker.restore()?,
+            ["storm"] => attacker.storm(&orders)?,
+            ["restore", target] => attacker.restore(target)?,
             _ => bail!("no order is called {order:?}"),
         }
         say("done");
@@ -172,39 +174,53 @@ impl Attacker {
         Ok(())
     }
 
-    fn attack_all(&mut self, target: &str, kind: &str) -> Result<()> {
+    fn attack_all(&self, target: &str, kind: &str) -> Result<()> {
         let paths: Vec<_> = self.right.keys().filter(|path| path.contains(target)).cloned().collect();
         ensure!(!paths.is_empty(), "there is nothing in {target}");
         paths.iter().try_for_each(|path| self.attack(path, kind))
     }
 
-    fn restore(&self) -> Result<()> {
-        self.right.iter().try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
+    fn restore(&self, target: &str) -> Result<()> {
+        let mut right = self.right.iter().filter(|(path, _)| path.contains(target));
+        right.try_for_each(|(path, bytes)| self.put(path, bytes.clone()))
     }
 
-    /// Attacks of all kinds, and as many right files, as fast as the engine takes them, until the next order.
-    fn storm(&mut self) -> Result<()> {
-        let paths: Vec<_> = self.right.keys().cloned().collect();
-        let mut attacks = 0;
-        while self.orders.try_recv() == Err(TryRecvError::Empty) {
-            let path = &paths[self.below(paths.len())];
-            let kinds: &[Attack] = match path {
-                path if path.contains("/ac/") => &ON_ENTRIES,
-                path if path.contains("/cas/") => &ON_OBJECTS,
-                _ => &ON_BUNDLES,
-            };
-            let (kind, _) = kinds[self.below(kinds.len())];
-            match self.below(2) {
-                0 => self.put(path, self.right[path].clone())?,
-                _ => self.attack(path, kind)?,
+    /// Attacks of all kinds, and right files in between, by several threads as fast as the engine takes them, until the next
+    /// order.
+    fn storm(&self, orders: &Receiver<String>) -> Result<()> {
+        let (is_over, attacks) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let work = || {
+            while !is_over.load(Ordering::Relaxed) {
+                self.attack_one()?;
+                attacks.fetch_add(1, Ordering::Relaxed);
             }
-            attacks += 1;
-        }
-        say(&format!("attacks\t{attacks}"));
-        self.restore()
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..STORMERS).map(|_| scope.spawn(work)).collect();
+            // The end of the test is one too.
+            let _ = orders.recv();
+            is_over.store(true, Ordering::Relaxed);
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a panic")))
+        })?;
+        say(&format!("attacks\t{}", attacks.into_inner()));
+        self.restore("")
     }
 
-    fn attack(&mut self, path: &str, kind: &str) -> Result<()> {
+    fn attack_one(&self) -> Result<()> {
+        let (path, right) = self.right.iter().nth(self.below(self.right.len())).context("a file")?;
+        let kinds: &[Attack] = match path {
+            path if path.contains("/ac/") => &ON_ENTRIES,
+            path if path.contains("/cas/") => &ON_OBJECTS,
+            _ => &ON_BUNDLES,
+        };
+        match self.below(3) {
+            0 => self.attack(path, kinds[self.below(kinds.len())].0),
+            _ => self.put(path, right.clone()),
+        }
+    }
+
+    fn attack(&self, path: &str, kind: &str) -> Result<()> {
         let Some(bytes) = self.wrong(path, kind)? else {
             return match self.bucket.delete(path, &LIMITS) {
                 Err(BucketError::NotFound) => Ok(()),
@@ -215,7 +231,7 @@ impl Attacker {
     }
 
     /// What an attack puts at a path; `None` removes what is there.
-    fn wrong(&mut self, path: &str, kind: &str) -> Result<Option<Vec<u8>>> {
+    fn wrong(&self, path: &str, kind: &str) -> Result<Option<Vec<u8>>> {
         let right = self.right[path].clone();
         let wrong = match kind {
             "that of another key" | "another right one" => self.other(path),
@@ -260,7 +276,7 @@ impl Attacker {
     }
 
     /// Another right file of the same kind.
-    fn other(&mut self, path: &str) -> Vec<u8> {
+    fn other(&self, path: &str) -> Vec<u8> {
         let kind = if path.contains("/ac/") { "/ac/" } else { "/cas/" };
         let others = self.right.iter().filter(|(other, _)| other.contains(kind) && *other != path);
         let others: Vec<_> = others.map(|(_, bytes)| bytes.clone()).collect();
@@ -272,10 +288,11 @@ impl Attacker {
     }
 
     /// The same numbers in each run.
-    fn below(&mut self, end: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random % end as u64) as usize
+    fn below(&self, end: usize) -> usize {
+        let mut random = self.random.lock().unwrap();
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        (*random % end as u64) as usize
     }
 }

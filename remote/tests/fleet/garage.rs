@@ -209,6 +209,25 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts nodes that were killed, and has all find each other, as docs/fleet.md says. Left to themselves they try each
+    /// half a minute: until then not only those that came back answer 503, but also those that have lost too many others.
+    pub(crate) fn bring_back(&mut self, numbers: &[usize]) {
+        numbers.iter().for_each(|number| self.nodes[*number].start());
+        for node in &self.nodes {
+            for number in numbers {
+                let id = self.nodes[*number].garage("node id -q");
+                node.garage(&format!("node connect {}", id.trim()));
+            }
+        }
+        for number in numbers {
+            for other in &self.nodes {
+                let id = other.garage("node id -q");
+                self.nodes[*number].garage(&format!("node connect {}", id.trim()));
+            }
+        }
+        self.until_all_answer();
+    }
+
     /// With the rights of a publisher, by all nodes, `first` before the others.
     pub(crate) fn publisher(&self, first: usize) -> Access {
         self.access(first, &self.publisher)

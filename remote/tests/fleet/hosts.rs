@@ -86,7 +86,7 @@ pub(crate) fn summary(bed: &Bed, reports: &[Report]) -> String {
 
 fn killed_hosts(bed: &Bed, engine: &Engine) -> Outcome {
     publish(bed, engine);
-    let (rounds, mut in_the_middle) = (count("PLUGCACHE_ROUNDS", 10), 0);
+    let (rounds, mut in_the_middle) = (count("PLUGCACHE_ROUNDS", 8), 0);
     for round in 0..rounds {
         let mut crew = Crew::new();
         let killed = crew.start("host", bed.patient_host("host", &engine.host(round)));

@@ -59,8 +59,7 @@ fn on_garage_a_killed_node_costs_a_publisher_and_ten_hosts_no_error_and_no_compi
     let mut reports = crew.end();
     let brought = (reports[0].count("published"), reports[0].count("not_published"));
     assert_eq!(brought, (PLUGINS as u64, 0), "{reports:?}");
-    cluster.nodes[1].start();
-    cluster.until_all_answer();
+    cluster.bring_back(&[1]);
 
     let mut crew = Crew::new();
     for number in 0..HOSTS {
@@ -76,15 +75,14 @@ fn on_garage_a_killed_node_costs_a_publisher_and_ten_hosts_no_error_and_no_compi
     cluster.nodes[0].kill();
     let at_kill = loaded(&crew.reports);
     crew.until(|reports| loaded(reports) >= all * 3 / 4);
-    cluster.nodes[0].start();
+    cluster.bring_back(&[0]);
     let at_start = loaded(&crew.reports);
     reports.extend(crew.end());
     bed.assert_right(&reports);
     bed.assert_compiled_once();
     assert_same_bytes(&reports);
 
-    // What came back is no worse than the others: alone with its clients it has everything.
-    cluster.until_all_answer();
+    // What came back is no worse than the others: asked alone it has everything.
     let mut last = cluster.host(0);
     last.endpoint = cluster.nodes[0].endpoint();
     let late = Crew::alone("late", bed.patient_host("late", &last));
@@ -109,9 +107,7 @@ fn on_garage_with_two_of_three_nodes_dead_hosts_compile_in_time_and_fetch_once_t
     bed.assert_right(&reports);
     let waited = assert_in_time(&reports);
     assert_eq!(bed.compiled().len(), 4 * PLUGINS, "each of the three has compiled everything");
-    cluster.nodes[0].start();
-    cluster.nodes[2].start();
-    cluster.until_all_answer();
+    cluster.bring_back(&[0, 2]);
     let late = Crew::alone("late", bed.patient_host("late", &cluster.host(0)));
     bed.assert_right(std::slice::from_ref(&late));
     assert_eq!(late.how_many("fetched"), PLUGINS, "{late:?}");

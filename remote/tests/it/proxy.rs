@@ -19,6 +19,8 @@ pub enum Weather {
     Silent,
     /// It is closed after this many bytes of answers; `true`: only the next one.
     Cut(usize, bool),
+    /// Nothing comes any more after this many bytes of answers, and it stays open.
+    Stops(usize),
     /// Every piece of an answer comes this much later.
     Delayed(Duration),
     /// Answers come in pieces of this many bytes, ten in a second.
@@ -107,10 +109,18 @@ fn answer(from: &mut TcpStream, back: &mut TcpStream, weather: Weather) -> std::
             Weather::Throttled(_) => thread::sleep(Duration::from_millis(100)),
             _ => {}
         }
-        let room = if let Weather::Cut(at, _) = weather { at - sent } else { len };
+        let room = match weather {
+            Weather::Cut(at, _) | Weather::Stops(at) => at - sent,
+            _ => len,
+        };
         back.write_all(&bytes[..len.min(room)])?;
         sent += len.min(room);
         if len >= room && matches!(weather, Weather::Cut(..)) {
+            return Ok(());
+        }
+        if len >= room && matches!(weather, Weather::Stops(_)) {
+            // Until the client gives up.
+            while back.read(&mut bytes).is_ok_and(|len| len > 0) {}
             return Ok(());
         }
     }

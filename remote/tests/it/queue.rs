@@ -206,8 +206,10 @@ fn what_another_process_is_bringing_is_left_to_it() {
     assert_fetched(&fleet.reader(), &built);
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Does something during the first upload.
-struct Meanwhile(Faulty, Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Meanwhile(Faulty, Arc<Mutex<Option<Work>>>);
 
 impl Bucket for Meanwhile {
     fn get(&self, path: &str, ask: &Ask, into: &mut dyn std::io::Write) -> Result<u64, BucketError> {
@@ -227,7 +229,7 @@ impl Bucket for Meanwhile {
 fn what_is_queued_anew_while_it_is_brought_is_brought_again() {
     let fleet = Fleet::new();
     let built = fleet.built("a");
-    let meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let meanwhile: Arc<Mutex<Option<Work>>> = Arc::default();
     let bucket = Meanwhile(fleet.bucket.clone(), meanwhile.clone());
     let config = fleet.config(Mode::ReadWrite);
     let remote = Remote::with_clock(bucket, config, fleet.clock.clone()).unwrap();

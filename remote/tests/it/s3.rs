@@ -185,6 +185,20 @@ fn a_download_that_breaks_off_goes_on_where_it_broke() {
 }
 
 #[test]
+fn a_download_that_stops_is_given_up_before_the_time_of_its_lookup_is_over() {
+    let real = Real::new();
+    let built = real.published("a");
+    // Beyond the entry.
+    real.proxy.set(Weather::Stops(2500));
+    let remote = real.remote(Mode::ReadOnly);
+    let begun = Instant::now();
+    let answer = fetch(&remote, &built.key);
+    assert!(matches!(answer, Err(TierError::Unreachable(_))), "{answer:?}");
+    // 5 s are there; twice 0.4 s are enough to know.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn delays_are_borne_and_a_trickle_is_not() {
     let real = Real::new();
     let built = real.published("a");

@@ -35,6 +35,23 @@ fn only_what_is_old_and_named_by_nothing_goes() {
     assert!(fleet.bucket.memory.file("fleet/v1/cas/00/odd.zst").is_some());
 }
 
+/// Its entry comes next.
+#[test]
+fn an_object_that_nothing_names_yet_stays_for_thirty_days() {
+    let fleet = Fleet::new();
+    let built = fleet.published("a");
+    let entry = fleet.bucket.memory.file(&fleet.entry_path()).unwrap();
+    let path = fleet.entry_path();
+    fleet.bucket.memory.remove(&path);
+    fleet.clock.advance(29 * DAY);
+    assert_eq!((collected(&fleet).objects_kept, collected(&fleet).objects_removed), (2, 0));
+    fleet.bucket.memory.plant(&path, entry);
+    fleet.clock.advance(2 * DAY);
+    assert_eq!(collected(&fleet).objects_removed, 0, "{}", built.key.source);
+    fleet.bucket.memory.remove(&path);
+    assert_eq!(collected(&fleet).objects_removed, 2);
+}
+
 #[test]
 fn what_a_bundle_names_stays_also_without_its_entry() {
     let fleet = Fleet::new();

@@ -92,7 +92,9 @@ fn off_asks_nothing_and_read_only_brings_nothing() {
     let off = fleet.remote(Mode::Off);
     assert_eq!(fetch(&off, &built.key), Ok(None));
     let other = fleet.built("b");
-    for remote in [off, fleet.reader()] {
+    let mut with_a_key = fleet.config(Mode::ReadOnly);
+    with_a_key.publisher = Some(fleet.publisher());
+    for remote in [off, fleet.reader(), fleet.remote_of(with_a_key)] {
         remote.offer(&other.key, &other.parcel, &other.artifact);
         remote.used(&other.key, &other.parcel, &other.artifact);
     }
