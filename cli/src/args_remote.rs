@@ -12,7 +12,6 @@ says; PLUGCACHE_REMOTE=off, read-only, read-write or write-through overrides its
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; AWS_ENDPOINT_URL and AWS_REGION override
 the file. docs/fleet.md says how to set one up.";
 
-/// The tier that is an S3 bucket: what it is at, what goes there, what comes
 #[derive(Args)]
 #[command(after_help = CONFIGURED)]
 pub(crate) struct RemoteArgs {
