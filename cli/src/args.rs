@@ -91,12 +91,19 @@ pub(crate) struct Late<T>(pub(crate) T);
 
 impl<T: Args> Args for Late<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args)
+        command.defer(flags_of::<T>)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
         command.defer(T::augment_args_for_update)
     }
+}
+
+/// What a verb is said to do stays: the comment of a part of its flags would take its place.
+fn flags_of<T: Args>(verb: clap::Command) -> clap::Command {
+    let (about, long_about) = (verb.get_about().cloned(), verb.get_long_about().cloned());
+    let of = |text| clap::builder::Resettable::from(text);
+    T::augment_args(verb).about(of(about)).long_about(of(long_about))
 }
 
 impl<T: FromArgMatches> FromArgMatches for Late<T> {
