@@ -1,7 +1,7 @@
 //! The command line: what may be written, and what the help says about it.
 
 use crate::out::human;
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueHint};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 #[cfg(feature = "remote")]
@@ -34,32 +34,49 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    Run(RunArgs),
-    Put(PutArgs),
-    Path(PathArgs),
-    Get(GetArgs),
-    Key(KeyVerbArgs),
-    Explain(ExplainArgs),
+    /// Runs a command, unless what it makes is in the store
+    ///
+    /// The key is the sources in order, the command line, the named environment variables and the contents of the tools.
+    /// On a hit the outputs are put in their places and nothing is printed; on a miss the command runs, and if it succeeds
+    /// its outputs are stored. Many at once with the same key run it once.
+    Run(Late<RunArgs>),
+    /// Stores files that were made elsewhere
+    Put(Late<PutArgs>),
+    /// Prints where the stored file lies
+    Path(Late<PathArgs>),
+    /// Copies stored files to where they are wanted
+    Get(Late<GetArgs>),
+    /// Prints the source digest; its verbs keep the keys that sign
+    Key(Late<KeyVerbArgs>),
+    /// Says whether a key hits, and if not, why not and what to do
+    Explain(Late<ExplainArgs>),
     /// Lists the entries of the store
     Ls(Json),
-    Show(ShowArgs),
+    /// Shows all that is recorded with an entry
+    Show(Late<ShowArgs>),
     /// What the store holds and what it was good for
-    Stats(PageArgs),
+    Stats(Late<PageArgs>),
     /// What fills the store, by label
-    Du(PageArgs),
-    Forget(ForgetArgs),
+    Du(Late<PageArgs>),
+    /// Drops entries
+    Forget(Late<ForgetArgs>),
     /// Drops all entries; what is in use stays usable
     Clear(Json),
-    Scrub(ScrubArgs),
-    Sweep(SweepArgs),
+    /// Reads everything that is stored, proves it, and sets aside what is damaged
+    Scrub(Late<ScrubArgs>),
+    /// Brings the store within limits, and removes what killed processes left behind
+    Sweep(Late<SweepArgs>),
     /// Writes the list of entries anew, from whatever of it can be read
     Rebuild(Json),
-    Export(ExportArgs),
-    Import(ImportArgs),
+    /// Writes entries into a directory of their own, for an image or another machine
+    Export(Late<ExportArgs>),
+    /// Takes in what another store or an export has and this one does not
+    Import(Late<ImportArgs>),
     /// Looks for what keeps a store from working, and says what to do
     Doctor(Json),
+    /// The tier that is an S3 bucket: what it is at, what goes there, what comes
     #[cfg(feature = "remote")]
-    Remote(remote::RemoteArgs),
+    Remote(Late<remote::RemoteArgs>),
     /// Prints the completions of a shell
     Completions {
         /// Which shell
@@ -67,6 +84,36 @@ pub(crate) enum Verb {
     },
     /// Prints the manual page (roff)
     Man,
+}
+
+/// The flags of a verb, made when it is called: to make those of all verbs takes longer than a hit.
+pub(crate) struct Late<T>(pub(crate) T);
+
+impl<T: Args> Args for Late<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(flags_of::<T>)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args_for_update)
+    }
+}
+
+/// What a verb is said to do stays: the comment of a part of its flags would take its place.
+fn flags_of<T: Args>(verb: clap::Command) -> clap::Command {
+    let (about, long_about) = (verb.get_about().cloned(), verb.get_long_about().cloned());
+    let of = |text| clap::builder::Resettable::from(text);
+    T::augment_args(verb).about(of(about)).long_about(of(long_about))
+}
+
+impl<T: FromArgMatches> FromArgMatches for Late<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Late<T>, clap::Error> {
+        T::from_arg_matches(matches).map(Late)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
 }
 
 #[derive(Args)]
@@ -105,11 +152,6 @@ pub(crate) struct KeyArgs {
     pub(crate) label: Option<String>,
 }
 
-/// Runs a command, unless what it makes is in the store
-///
-/// The key is the sources in order, the command line, the named environment variables and the contents of the tools.
-/// On a hit the outputs are put in their places and nothing is printed; on a miss the command runs, and if it succeeds
-/// its outputs are stored. Many at once with the same key run it once.
 #[derive(Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -148,7 +190,6 @@ pub(crate) struct OfCommand {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Stores files that were made elsewhere
 #[derive(Args)]
 pub(crate) struct PutArgs {
     #[command(flatten)]
@@ -170,7 +211,6 @@ pub(crate) struct Wait {
     pub(crate) wait: Option<Duration>,
 }
 
-/// Prints where the stored file lies
 #[derive(Args)]
 pub(crate) struct PathArgs {
     #[command(flatten)]
@@ -186,7 +226,6 @@ pub(crate) struct PathArgs {
     pub(crate) of: OfCommand,
 }
 
-/// Copies stored files to where they are wanted
 #[derive(Args)]
 pub(crate) struct GetArgs {
     #[command(flatten)]
@@ -202,7 +241,6 @@ pub(crate) struct GetArgs {
     pub(crate) of: OfCommand,
 }
 
-/// Prints the source digest; its verbs keep the keys that sign
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct KeyVerbArgs {
@@ -217,7 +255,6 @@ pub(crate) struct KeyVerbArgs {
     pub(crate) of: OfCommand,
 }
 
-/// Says whether a key hits, and if not, why not and what to do
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
@@ -228,7 +265,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) of: OfCommand,
 }
 
-/// Shows all that is recorded with an entry
 #[derive(Args)]
 pub(crate) struct ShowArgs {
     /// Its key, or enough of the beginning of it
@@ -237,7 +273,6 @@ pub(crate) struct ShowArgs {
     pub(crate) json: Json,
 }
 
-/// Drops entries
 #[derive(Args)]
 pub(crate) struct ForgetArgs {
     /// Their keys, or enough of the beginning of each
@@ -247,7 +282,6 @@ pub(crate) struct ForgetArgs {
     pub(crate) json: Json,
 }
 
-/// Reads everything that is stored, proves it, and sets aside what is damaged
 #[derive(Args)]
 pub(crate) struct ScrubArgs {
     /// Read no more than this in a second [default: as fast as it goes]
@@ -263,7 +297,6 @@ pub(crate) struct ScrubArgs {
     pub(crate) json: Json,
 }
 
-/// Brings the store within limits, and removes what killed processes left behind
 #[derive(Args)]
 pub(crate) struct SweepArgs {
     /// Let entries go until their files take no more than this
@@ -282,7 +315,6 @@ pub(crate) struct SweepArgs {
     pub(crate) json: Json,
 }
 
-/// Writes entries into a directory of their own, for an image or another machine
 #[derive(Args)]
 pub(crate) struct ExportArgs {
     /// A directory that is empty or not there yet
@@ -295,7 +327,6 @@ pub(crate) struct ExportArgs {
     pub(crate) json: Json,
 }
 
-/// Takes in what another store or an export has and this one does not
 #[derive(Args)]
 pub(crate) struct ImportArgs {
     /// The directory of the other store

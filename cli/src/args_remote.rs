@@ -7,12 +7,11 @@ use std::path::PathBuf;
 
 /// Below the help of `remote`.
 const CONFIGURED: &str = "\
-The tier is what PLUGCACHE_REMOTE_CONFIG=FILE or plugcache/remote.toml in XDG_CONFIG_HOME (else ~/.config)
-says; PLUGCACHE_REMOTE=off, read-only, read-write or write-through overrides its mode. Credentials are in
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; AWS_ENDPOINT_URL and AWS_REGION override
-the file. docs/fleet.md says how to set one up.";
+The tier is what PLUGCACHE_REMOTE_CONFIG=FILE says, or plugcache/remote.toml in XDG_CONFIG_HOME
+(else ~/.config). PLUGCACHE_REMOTE=off, read-only, read-write or write-through overrides its mode,
+AWS_ENDPOINT_URL and AWS_REGION what it says of the engine. Credentials are in AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. docs/fleet.md says how to set up a tier.";
 
-/// The tier that is an S3 bucket: what it is at, what goes there, what comes
 #[derive(Args)]
 #[command(after_help = CONFIGURED)]
 pub(crate) struct RemoteArgs {

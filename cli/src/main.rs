@@ -36,7 +36,7 @@ mod verbs;
 
 #[cfg(feature = "remote")]
 use args::KeyVerbArgs;
-use args::{Cli, Verb};
+use args::{Cli, Late, Verb};
 use clap::Parser as _;
 use exit::{Done, Exit, Fail};
 use std::{env, ffi::OsString, process::ExitCode};
@@ -72,28 +72,28 @@ fn code_of(done: Done) -> Exit {
 fn code(cli: Cli) -> u8 {
     let store = cli.store.as_deref();
     let done = match cli.verb {
-        Verb::Run(args) => return run::run(&args, store),
-        Verb::Put(args) => put::put(&args, store),
-        Verb::Path(args) => find::path(&args, store),
-        Verb::Get(args) => find::get(&args, store),
+        Verb::Run(Late(args)) => return run::run(&args, store),
+        Verb::Put(Late(args)) => put::put(&args, store),
+        Verb::Path(Late(args)) => find::path(&args, store),
+        Verb::Get(Late(args)) => find::get(&args, store),
         #[cfg(feature = "remote")]
-        Verb::Key(KeyVerbArgs { verb: Some(verb), .. }) => verbs::keys::keys(&verb),
-        Verb::Key(args) => find::key(&args, store),
-        Verb::Explain(args) => explain::explain(&args, store),
+        Verb::Key(Late(KeyVerbArgs { verb: Some(verb), .. })) => verbs::keys::keys(&verb),
+        Verb::Key(Late(args)) => find::key(&args, store),
+        Verb::Explain(Late(args)) => explain::explain(&args, store),
         Verb::Ls(args) => ls::ls(&args, store),
-        Verb::Show(args) => ls::show(&args, store),
-        Verb::Stats(args) => stats::stats(&args, store),
-        Verb::Du(args) => du::du(&args, store),
-        Verb::Forget(args) => drop::forget(&args, store),
+        Verb::Show(Late(args)) => ls::show(&args, store),
+        Verb::Stats(Late(args)) => stats::stats(&args, store),
+        Verb::Du(Late(args)) => du::du(&args, store),
+        Verb::Forget(Late(args)) => drop::forget(&args, store),
         Verb::Clear(args) => drop::clear(&args, store),
-        Verb::Scrub(args) => scrub::scrub(&args, store),
-        Verb::Sweep(args) => sweep::sweep(&args, store),
+        Verb::Scrub(Late(args)) => scrub::scrub(&args, store),
+        Verb::Sweep(Late(args)) => sweep::sweep(&args, store),
         Verb::Rebuild(args) => scrub::rebuild(&args, store),
-        Verb::Export(args) => transfer::export(&args, store),
-        Verb::Import(args) => transfer::import(&args, store),
+        Verb::Export(Late(args)) => transfer::export(&args, store),
+        Verb::Import(Late(args)) => transfer::import(&args, store),
         Verb::Doctor(args) => doctor::doctor(&args, store),
         #[cfg(feature = "remote")]
-        Verb::Remote(args) => verbs::remote::remote(&args.verb, store),
+        Verb::Remote(Late(args)) => verbs::remote::remote(&args.verb, store),
         Verb::Completions { shell } => texts::completions(shell),
         Verb::Man => texts::man(),
     };

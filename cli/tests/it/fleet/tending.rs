@@ -2,7 +2,7 @@
 
 use super::{Fleet, Machine, engine::Engine};
 use crate::common::have;
-use std::{fs, process::Command};
+use std::process::Command;
 
 #[test]
 fn status_says_where_the_tier_is_and_who_this_machine_is_there() {
@@ -113,5 +113,8 @@ fn the_manual_and_the_completions_know_the_verbs() {
         let text = machine.out(&format!("completions {shell}"));
         assert!(text.contains("prefetch") && text.contains("revoke"), "{shell}");
     }
-    assert!(fs::read_dir(machine.place.beside("config")).is_ok());
+    // The comments of shared flags are not taken for what a verb does.
+    assert!(machine.out("key --help").starts_with("Prints the source digest"));
+    assert!(machine.out("run --help").starts_with("Runs a command, unless"));
+    assert!(machine.out("remote push --help").starts_with("Brings entries of the store"));
 }
