@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    is_quick,
     measure::{Side, Spread, rounds},
     place::Place,
 };
@@ -36,10 +37,10 @@ fn cc(to: &Path) -> Command {
     command
 }
 
-/// A hundred functions, each with a map of its own: what takes a Rust compiler some seconds.
+/// Twenty functions, each with a map of its own: what takes a Rust compiler some seconds.
 fn rust_source(dir: &Path) -> PathBuf {
     let mut text = String::from("use std::collections::BTreeMap;\n");
-    for number in 0..100 {
+    for number in 0..20 {
         text += &format!(
             "#[unsafe(no_mangle)]\npub extern \"C\" fn f{number}(n: u64) -> u64 {{\n    let map: BTreeMap<u64, String> = \
              (0..n % {}).map(|i| (i * {number}, format!(\"{{i}} of {{n}}\"))).collect();\n    \
@@ -63,8 +64,8 @@ pub fn measure(place: &Place) -> Vec<Compiler> {
     if is_here("cc") {
         compilers.push(("cc -O2, a plugin of 70 lines", Box::new(|| timed(cc(&to))) as Side<'_>));
     }
-    if is_here("rustc") {
-        compilers.push(("rustc -O, a plugin of a hundred functions", Box::new(rustc)));
+    if is_here("rustc") && !is_quick() {
+        compilers.push(("rustc -O, a plugin of twenty functions", Box::new(rustc)));
     }
     let one = |(name, side): (&'static str, Side<'_>)| {
         eprintln!("{name}");

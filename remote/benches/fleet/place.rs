@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use plugcache::{Config, Fetched, How, NO_OPTIONS, Sources, Store, TierKey, Toolchain};
-use plugcache_remote::{Mode, Name, Publisher, Remote, RemoteConfig, SecretKey, Trust};
+use plugcache_remote::{Deadlines, Mode, Name, Publisher, Remote, RemoteConfig, SecretKey, Trust};
 
 use crate::{engine::client_at, far::Far};
 
@@ -48,6 +48,15 @@ impl Place {
         Trust::nobody().and(&main_namespace(), self.signer.public())
     }
 
+    /// It waits for as long as it has to: builds of nothing would else be preferred to a bucket that is far away, or to a
+    /// machine that does something else for a second.
+    fn config(&self) -> RemoteConfig {
+        let mut config = RemoteConfig::reader(vec![main_namespace()], self.trust());
+        let long = Duration::from_secs(60);
+        config.deadlines = Deadlines { first_byte: long, stall: long, lookup_max: long, lookup_min: long };
+        config
+    }
+
     /// Bytes of one plugin.
     fn bytes(&self, kind: Kind, len: usize, number: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -70,7 +79,7 @@ impl Place {
 
     /// Builds and publishes so many plugins of this length.
     pub fn publish(&self, kind: Kind, len: usize, count: usize) -> Published {
-        let mut config = RemoteConfig::reader(vec![main_namespace()], self.trust());
+        let mut config = self.config();
         config.mode = Mode::WriteThrough;
         let (namespace, key) = (main_namespace(), self.signer.clone());
         config.publisher = Some(Publisher { namespace, key, builder: "bench".into() });
@@ -87,19 +96,17 @@ impl Place {
             keys.push(got.artifact.tier_key().unwrap());
             sources.push(of);
         }
-        assert_eq!(remote.status().counts.published, count as u64);
+        // What another row has published is there already.
+        let counts = remote.status().counts;
+        assert_eq!(counts.published + counts.entries, count as u64, "{counts:?}");
         let bundle: Name = format!("{kind:?}-{len}-{count}").to_lowercase().parse().unwrap();
         remote.publish_bundle(&bundle, &keys).unwrap();
         Published { sources, keys, bundle }
     }
 
-    /// The client of a machine that only takes. It waits for as long as it has to: builds of nothing would else be
-    /// preferred to a bucket that is far away.
+    /// The client of a machine that only takes.
     pub fn reader(&self, address: SocketAddr) -> Remote {
-        let mut config = RemoteConfig::reader(vec![main_namespace()], self.trust());
-        config.deadlines.lookup_max = Duration::from_secs(60);
-        config.deadlines.lookup_min = Duration::from_secs(60);
-        Remote::new(client_at(address), config).unwrap()
+        Remote::new(client_at(address), self.config()).unwrap()
     }
 }
 
