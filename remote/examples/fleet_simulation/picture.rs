@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 /// A picture.
-pub struct Picture<'a> {
-    pub title: &'a str,
-    pub x_axis: &'a str,
-    pub y_axis: &'a str,
+pub(crate) struct Picture<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x_axis: &'a str,
+    pub(crate) y_axis: &'a str,
     /// Where the x axis has which words.
-    pub x_ticks: Vec<(f64, String)>,
+    pub(crate) x_ticks: Vec<(f64, String)>,
     /// Where the y axis has which words; its ends are those of the picture.
-    pub y_ticks: Vec<(f64, String)>,
+    pub(crate) y_ticks: Vec<(f64, String)>,
     /// Whether equal ratios have equal heights.
-    pub is_logarithmic: bool,
-    pub lines: Vec<(String, Vec<(f64, f64)>)>,
+    pub(crate) is_logarithmic: bool,
+    pub(crate) lines: Vec<(String, Vec<(f64, f64)>)>,
 }
 
 const LEFT: f64 = 74.0;
@@ -44,7 +44,7 @@ impl Picture<'_> {
     }
 
     /// The picture as SVG.
-    pub fn draw(&self) -> String {
+    pub(crate) fn draw(&self) -> String {
         let (width, legend) = (LEFT + WIDTH + RIGHT, TOP + HEIGHT + 44.0);
         let height = legend + 18.0 * self.lines.len() as f64 + 12.0;
         let mut svg = format!(

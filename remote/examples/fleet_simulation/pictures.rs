@@ -10,7 +10,7 @@ use crate::{
 const STEPS: usize = 30;
 
 /// What the engine is asked over a day with a release.
-pub fn requests(days: &[Outcome]) -> String {
+pub(crate) fn requests(days: &[Outcome]) -> String {
     let line = |day: &Outcome| {
         let highest = |steps: &[crate::traffic::Step]| {
             let most = steps.iter().map(|step| step.gets).max().unwrap_or(0);
@@ -36,7 +36,7 @@ pub fn requests(days: &[Outcome]) -> String {
 }
 
 /// What share of plugins need not be compiled, by the share of starts on an empty disk.
-pub fn hits() -> String {
+pub(crate) fn hits() -> String {
     let shares = [0.0, 0.001, 0.01, 0.1, 0.5, 1.0];
     let names =
         ["no bucket: the own store", "publishers: the own store or the bucket", "everybody writes: likewise"];
@@ -62,7 +62,7 @@ pub fn hits() -> String {
 }
 
 /// What lies in a bucket.
-pub fn storage(outcomes: &[Outcome]) -> String {
+pub(crate) fn storage(outcomes: &[Outcome]) -> String {
     let line = |outcome: &Outcome| {
         let points = outcome.stored.iter().enumerate();
         let points = points.map(|(day, (_, bytes))| ((day + 1) as f64, *bytes as f64 / (1u64 << 20) as f64));

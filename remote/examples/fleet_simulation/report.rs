@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use crate::traffic::{Outcome, STEP, Step};
 
 /// The mean, the value that 99 of 100 steps do not exceed, and the highest: each in a second.
-pub struct Rates {
-    pub mean: f64,
-    pub high: f64,
-    pub peak: f64,
+pub(crate) struct Rates {
+    pub(crate) mean: f64,
+    pub(crate) high: f64,
+    pub(crate) peak: f64,
 }
 
 impl Rates {
     /// Of one site: machines are spread evenly.
-    pub fn of(outcome: &Outcome, of: impl Fn(&Step) -> f64) -> Rates {
+    pub(crate) fn of(outcome: &Outcome, of: impl Fn(&Step) -> f64) -> Rates {
         let per_second = STEP as f64 / 1000.0 * f64::from(outcome.scenario.sites);
         let mut all: Vec<_> = outcome.steps.iter().map(|step| of(step) / per_second).collect();
         all.sort_by(f64::total_cmp);
@@ -24,7 +24,7 @@ impl Rates {
 }
 
 /// With three digits at most that say something.
-pub fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
         _ if value >= 9.95e5 => format!("{:.1} M", value / 1e6),
         _ if value >= 9999.5 => format!("{:.0} k", value / 1e3),
@@ -36,7 +36,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// A share in percent, with as many digits as tell it from 0 and from 1.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let places = if share == 0.0 || share == 1.0 { 0 } else { 2 };
     format!("{:.places$} %", share * 100.0)
 }
@@ -46,7 +46,7 @@ fn megabits(step: &Step) -> f64 {
 }
 
 /// A table in Markdown, a row for each fleet.
-pub fn table(outcomes: &[Outcome]) -> String {
+pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::from(
         "| | GET/s mean | 99 % | peak | PUT/s peak | Mbit/s mean | peak | own store | bucket | compiled | compilations a day |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",
@@ -76,7 +76,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
 }
 
 /// Everything about these outcomes.
-pub fn json(outcomes: &[Outcome]) -> String {
+pub(crate) fn json(outcomes: &[Outcome]) -> String {
     let all: Vec<_> = outcomes.iter().map(json_of).collect();
     format!("[\n{}\n]\n", all.join(",\n"))
 }
@@ -99,7 +99,7 @@ fn json_of(outcome: &Outcome) -> String {
 }
 
 /// The steps from a minute before the last release until all have restarted, and ten minutes more.
-pub fn storm(outcome: &Outcome) -> &[Step] {
+pub(crate) fn storm(outcome: &Outcome) -> &[Step] {
     let scenario = &outcome.scenario;
     let Some((at, _)) = scenario.releases.last() else { return &[] };
     let step = |seconds: u64| ((seconds * 1000 / STEP) as usize).min(outcome.steps.len());

@@ -9,7 +9,7 @@ const DAY: u64 = 24 * HOUR;
 /// A week of ten thousand machines, or two days of a million: fifty plugins each, twenty starts a day, a hundredth of the
 /// disks replaced each day. A release comes at ten in the morning, five a week, with five new plugins, and every machine
 /// starts once within five minutes.
-pub fn fleet(machines: u32, name: &str) -> Scenario {
+pub(crate) fn fleet(machines: u32, name: &str) -> Scenario {
     let days = if machines > 100_000 { 2 } else { 7 };
     Scenario {
         name: name.into(),
@@ -38,7 +38,7 @@ pub fn fleet(machines: u32, name: &str) -> Scenario {
 }
 
 /// The rows of the table.
-pub fn table(machines: u32) -> Vec<Scenario> {
+pub(crate) fn table(machines: u32) -> Vec<Scenario> {
     let of = |name: &str| fleet(machines, name);
     let bundle = |name: &str| Scenario { bundle: true, ..of(name) };
     let wide = |name: &str| Scenario { restart_within: 2 * HOUR, ..bundle(name) };
@@ -64,7 +64,7 @@ pub fn table(machines: u32) -> Vec<Scenario> {
 }
 
 /// A day with a release: with and without bundle, with and without time to restart.
-pub fn day(machines: u32) -> Vec<Scenario> {
+pub(crate) fn day(machines: u32) -> Vec<Scenario> {
     let one = |name: &str, bundle: bool, within: u64| Scenario {
         days: 1,
         releases: vec![(10 * HOUR, 5)],
@@ -81,7 +81,7 @@ pub fn day(machines: u32) -> Vec<Scenario> {
 }
 
 /// For each share of starts on empty disks: no bucket, publishers, everybody.
-pub fn empty_disks(share: f64) -> Vec<Scenario> {
+pub(crate) fn empty_disks(share: f64) -> Vec<Scenario> {
     [Writers::Nobody, Writers::Publishers, Writers::Everybody]
         .map(|writers| Scenario {
             days: 3,
@@ -95,7 +95,7 @@ pub fn empty_disks(share: f64) -> Vec<Scenario> {
 }
 
 /// Sixty days with five releases a week: what lies in the bucket.
-pub fn storage() -> Vec<Scenario> {
+pub(crate) fn storage() -> Vec<Scenario> {
     let releases = (0..60).filter(|day| day % 7 < 5).map(|day| (day * DAY + 10 * HOUR, 5));
     let releases: Vec<_> = releases.collect();
     let one = |name: &str, lifecycle: bool, ratio: f64| Scenario {

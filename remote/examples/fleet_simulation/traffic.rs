@@ -11,50 +11,50 @@ use crate::{
 };
 
 /// The length of a bucket of a series.
-pub const STEP: u64 = 10 * SECOND;
+pub(crate) const STEP: u64 = 10 * SECOND;
 
 /// A fleet, and what happens to it.
 #[derive(Clone, Debug)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// For people.
-    pub name: String,
+    pub(crate) name: String,
     /// Other numbers, other events.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How long, in days.
-    pub days: u64,
+    pub(crate) days: u64,
     /// See [`Settings`].
-    pub machines: u32,
-    pub sites: u32,
-    pub plugins: u16,
-    pub writers: Writers,
-    pub bundle: bool,
+    pub(crate) machines: u32,
+    pub(crate) sites: u32,
+    pub(crate) plugins: u16,
+    pub(crate) writers: Writers,
+    pub(crate) bundle: bool,
     /// `Some`: hosts cannot build and ask again after so many seconds.
-    pub poll_seconds: Option<u64>,
+    pub(crate) poll_seconds: Option<u64>,
     /// Artifacts that fit into the store of a machine.
-    pub room: u32,
+    pub(crate) room: u32,
     /// Of one machine, on average.
-    pub starts_per_day: f64,
+    pub(crate) starts_per_day: f64,
     /// How much busier the busiest hour is than the average; 0: all hours are alike.
-    pub swing: f64,
+    pub(crate) swing: f64,
     /// Seconds since the beginning, and how many plugins are new. The first, at 0, has all and is there on all disks.
-    pub releases: Vec<(u64, u16)>,
+    pub(crate) releases: Vec<(u64, u16)>,
     /// Every machine starts once within so many seconds after a release; 0: a release is taken at the next start.
-    pub restart_within: u64,
+    pub(crate) restart_within: u64,
     /// So many seconds after a release begin its publishers; before 0: they are through before it comes.
-    pub publish_after: u64,
+    pub(crate) publish_after: u64,
     /// Share of the machines whose disk is new, each day.
-    pub disks_per_day: f64,
+    pub(crate) disks_per_day: f64,
     /// Share of the starts on an empty disk.
-    pub empty_starts: f64,
+    pub(crate) empty_starts: f64,
     /// What a build takes.
-    pub build_seconds: u64,
+    pub(crate) build_seconds: u64,
     /// Of an artifact: the median of its bytes, and how far they spread (of their logarithm).
-    pub bytes_median: f64,
-    pub bytes_sigma: f64,
+    pub(crate) bytes_median: f64,
+    pub(crate) bytes_sigma: f64,
     /// How much shorter zstd makes the bytes.
-    pub ratio: f64,
+    pub(crate) ratio: f64,
     /// Whether what is old is removed.
-    pub lifecycle: bool,
+    pub(crate) lifecycle: bool,
 }
 
 /// Of an entry with an object and two or three source files; remote/tests/it/model.rs knows some without files.
@@ -62,25 +62,25 @@ const ENTRY_BYTES: u64 = 600;
 
 /// Ten seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Step {
-    pub starts: u32,
-    pub gets: u32,
-    pub heads: u32,
-    pub puts: u32,
-    pub built: u32,
-    pub down: u64,
-    pub up: u64,
+pub(crate) struct Step {
+    pub(crate) starts: u32,
+    pub(crate) gets: u32,
+    pub(crate) heads: u32,
+    pub(crate) puts: u32,
+    pub(crate) built: u32,
+    pub(crate) down: u64,
+    pub(crate) up: u64,
 }
 
 /// What came out.
-pub struct Outcome {
-    pub scenario: Scenario,
+pub(crate) struct Outcome {
+    pub(crate) scenario: Scenario,
     /// Without the first filling of disks and buckets.
-    pub counts: Counts,
+    pub(crate) counts: Counts,
     /// Of the whole fleet, from the beginning.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// Files and bytes in one site's bucket at the end of each day.
-    pub stored: Vec<(u64, u64)>,
+    pub(crate) stored: Vec<(u64, u64)>,
 }
 
 impl Scenario {
@@ -108,7 +108,7 @@ impl Scenario {
     }
 
     /// Runs it.
-    pub fn run(&self) -> Outcome {
+    pub(crate) fn run(&self) -> Outcome {
         Run::new(self).run()
     }
 }
@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
                 down: of.bytes_down,
                 up: of.bytes_up,
             });
-            if self.end % DAY == 0 {
+            if self.end.is_multiple_of(DAY) {
                 self.outcome.stored.push(self.world.stored(0));
             }
         }

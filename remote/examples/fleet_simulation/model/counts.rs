@@ -6,13 +6,13 @@ macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What happened since the simulation began, in the whole fleet.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counts {
+        pub(crate) struct Counts {
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Counts {
             /// Names and values.
-            pub fn rows(&self) -> Vec<(&'static str, u64)> {
+            pub(crate) fn rows(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]
             }
         }
@@ -75,7 +75,7 @@ counts! {
 
 impl Counts {
     /// All GETs.
-    pub fn gets(&self) -> u64 {
+    pub(crate) fn gets(&self) -> u64 {
         self.get_entry
             + self.get_entry_absent
             + self.get_bundle
@@ -85,17 +85,17 @@ impl Counts {
     }
 
     /// All HEADs.
-    pub fn heads(&self) -> u64 {
+    pub(crate) fn heads(&self) -> u64 {
         self.head_object + self.head_object_absent
     }
 
     /// All PUTs.
-    pub fn puts(&self) -> u64 {
+    pub(crate) fn puts(&self) -> u64 {
         self.put_entry + self.put_object + self.put_bundle
     }
 
     /// Plugins that hosts came to have.
-    pub fn uses(&self) -> u64 {
+    pub(crate) fn uses(&self) -> u64 {
         self.local + self.fetched + self.built
     }
 }

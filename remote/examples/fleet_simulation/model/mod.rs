@@ -15,28 +15,28 @@ mod counts;
 mod engine;
 mod world;
 
-pub use counts::Counts;
-pub use world::World;
+pub(crate) use counts::Counts;
+pub(crate) use world::World;
 
 /// One second, in the unit of all times here: milliseconds since the simulation began.
-pub const SECOND: u64 = 1000;
+pub(crate) const SECOND: u64 = 1000;
 /// One day. Days begin at multiples of it.
-pub const DAY: u64 = 24 * 3600 * SECOND;
+pub(crate) const DAY: u64 = 24 * 3600 * SECOND;
 
 /// The numbers that the client, the store and the lifecycle rules go by.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// An entry is believed for this long, and removed then.
-    pub entry_lifetime: u64,
+    pub(crate) entry_lifetime: u64,
     /// An object is put again from this age on by whoever publishes an entry over it; entries are renewed from it on.
-    pub fresh: u64,
+    pub(crate) fresh: u64,
     /// An object is removed at this age.
-    pub object_lifetime: u64,
+    pub(crate) object_lifetime: u64,
     /// That there is no entry is believed for this long within one process.
-    pub absent_for: u64,
+    pub(crate) absent_for: u64,
     /// A bundle is longer by this than its entries, each of which has 4 bytes more in it: the names in it, the times and
     /// the signature.
-    pub bundle_head: u64,
+    pub(crate) bundle_head: u64,
 }
 
 impl Default for Rules {
@@ -54,25 +54,25 @@ impl Default for Rules {
 
 /// One object of an artifact, as it lies in a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Object {
+pub(crate) struct Object {
     /// Its bytes there.
-    pub stored: u64,
+    pub(crate) stored: u64,
     /// Whether those are packed.
-    pub packed: bool,
+    pub(crate) packed: bool,
 }
 
 /// What one build of one plugin gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// The bytes of its entry.
-    pub entry: u64,
+    pub(crate) entry: u64,
     /// No other version shares one of them.
-    pub objects: Vec<Object>,
+    pub(crate) objects: Vec<Object>,
 }
 
 /// Who brings what to the bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writers {
+pub(crate) enum Writers {
     /// Nobody asks it or brings anything: each machine compiles for itself.
     Nobody,
     /// One job for each site; hosts only take.
@@ -83,7 +83,7 @@ pub enum Writers {
 
 /// What a host does about a plugin that nobody has built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lacking {
+pub(crate) enum Lacking {
     /// It builds it, as long as the start says that this takes.
     Builds,
     /// It cannot, and asks again after this time.
@@ -92,21 +92,21 @@ pub enum Lacking {
 
 /// A fleet.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How many there are.
-    pub machines: u32,
+    pub(crate) machines: u32,
     /// Each with an engine and, where there are publishers, a publisher of its own. Machine `m` is at site `m % sites`.
-    pub sites: u32,
+    pub(crate) sites: u32,
     /// Of each machine.
-    pub plugins: u16,
+    pub(crate) plugins: u16,
     /// Who brings.
-    pub writers: Writers,
+    pub(crate) writers: Writers,
     /// Whether publishers end with a bundle, and hosts begin with it.
-    pub bundle: bool,
+    pub(crate) bundle: bool,
     /// What hosts do that lack something.
-    pub lacking: Lacking,
+    pub(crate) lacking: Lacking,
     /// Artifacts that the store of a machine holds. Fewer than plugins: each start pushes out what it needs next.
-    pub room: u32,
+    pub(crate) room: u32,
     /// The numbers.
-    pub rules: Rules,
+    pub(crate) rules: Rules,
 }

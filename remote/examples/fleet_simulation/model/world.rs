@@ -36,7 +36,7 @@ struct Starting {
 }
 
 /// The fleet.
-pub struct World {
+pub(crate) struct World {
     settings: Settings,
     machines: Vec<Machine>,
     engines: Vec<Engine>,
@@ -51,7 +51,7 @@ pub struct World {
 
 impl World {
     /// Machines with empty disks and empty buckets. There is nothing to start before the first release.
-    pub fn new(settings: Settings) -> World {
+    pub(crate) fn new(settings: Settings) -> World {
         let publishers = if settings.writers == Writers::Publishers { settings.sites } else { 0 };
         let machines = vec![Machine::default(); (settings.machines + publishers) as usize];
         let engines = (0..settings.sites).map(|_| Engine::new(settings.rules)).collect();
@@ -68,22 +68,22 @@ impl World {
     }
 
     /// The machine that publishes at a site.
-    pub fn publisher(&self, site: u32) -> u32 {
+    pub(crate) fn publisher(&self, site: u32) -> u32 {
         self.settings.machines + site
     }
 
     /// What was counted until now.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// Files and bytes in the bucket of a site.
-    pub fn stored(&self, site: u32) -> (u64, u64) {
+    pub(crate) fn stored(&self, site: u32) -> (u64, u64) {
         self.engines[site as usize].stored(&self.versions)
     }
 
     /// From now on starts are of a new release, in which these plugins are new. The first has all of them.
-    pub fn release(&mut self, changed: impl IntoIterator<Item = (u16, Version)>) {
+    pub(crate) fn release(&mut self, changed: impl IntoIterator<Item = (u16, Version)>) {
         let mut release = self.releases.last().cloned().unwrap_or_default();
         release.resize(self.settings.plugins.into(), u32::MAX);
         for (plugin, version) in changed {
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// A machine gets a new disk.
-    pub fn wipe(&mut self, machine: u32) {
+    pub(crate) fn wipe(&mut self, machine: u32) {
         let machine = &mut self.machines[machine as usize];
         if !machine.is_starting {
             *machine = Machine::default();
@@ -104,13 +104,13 @@ impl World {
     }
 
     /// Clears up all buckets.
-    pub fn collect(&mut self, now: u64) {
+    pub(crate) fn collect(&mut self, now: u64) {
         self.run_until(now);
         self.engines.iter_mut().for_each(|engine| engine.collect(now));
     }
 
     /// Goes on with what waits, up to this time.
-    pub fn run_until(&mut self, now: u64) {
+    pub(crate) fn run_until(&mut self, now: u64) {
         while self.waiting.peek().is_some_and(|Reverse((at, ..))| *at <= now)
             && let Some(Reverse((at, _, starting))) = self.waiting.pop()
         {
@@ -120,7 +120,7 @@ impl World {
 
     /// A host starts on a machine, and needs every plugin of the newest release, one after the other; what it builds takes
     /// it this long.
-    pub fn start(&mut self, machine: u32, now: u64, build: u64) {
+    pub(crate) fn start(&mut self, machine: u32, now: u64, build: u64) {
         self.run_until(now);
         self.counts.starts += 1;
         let release = (self.releases.len() - 1) as u32;
