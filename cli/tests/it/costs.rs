@@ -5,7 +5,7 @@ use crate::common::{Place, have};
 use std::process::Command;
 
 /// Of a build as `cargo test` makes it, for a key of one source file.
-const INSTRUCTIONS: u64 = 1_361_168;
+const INSTRUCTIONS: u64 = 1_254_168;
 
 /// A key without a command, so that no tool is in it.
 fn place() -> Place {
