@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{add::NotAdded, asked::Said, explain::DroppedBy, observe::Miss};
+use super::{add::NotAdded, asked::Said, explain::DroppedBy, observe::Miss, tier::TierError};
 use crate::{
     error::Skip,
     format::record::DayCount,
@@ -323,6 +323,7 @@ impl Counters {
     pub(super) fn not_fetched(&self, said: &Said) {
         let what = match said {
             Said::Nothing | Said::InputChanged(_) => What::TierHasNot,
+            Said::Failed(TierError::Off) => return,
             Said::Failed(_) => What::TierFailed,
             Said::NotStored(skip) => skipped(skip),
         };

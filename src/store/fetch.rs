@@ -183,6 +183,7 @@ impl Inner {
             Err(said) => {
                 self.counters.not_fetched(said);
                 match said {
+                    Said::Failed(TierError::Off) => {}
                     Said::Failed(why) => self.watch.tell(|| Event::TierFailed { key: *key, why }),
                     Said::NotStored(why) => {
                         if let Some(sources) = sources {

@@ -153,6 +153,10 @@ pub enum TierError {
     /// It will not answer until somebody changes its configuration.
     #[error("the tier cannot be used: {0}")]
     Misconfigured(String),
+    /// Nobody is there to be asked, and nobody is expected: of a tier that finds out only when it is asked. It is neither
+    /// counted nor told.
+    #[error("there is no tier")]
+    Off,
 }
 
 impl fmt::Debug for dyn Tier {

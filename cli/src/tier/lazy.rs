@@ -157,7 +157,11 @@ impl Tier for Lazy {
             self.say(&format!("the tier is not asked: {RESTS}"));
             return Err(TierError::Unreachable(RESTS.into()));
         }
-        let Made::There { remote, .. } = self.made() else { return Ok(None) };
+        let remote = match self.made() {
+            Made::None => return Err(TierError::Off),
+            Made::Broken(why) => return Err(TierError::Misconfigured(why.clone())),
+            Made::There { remote, .. } => remote,
+        };
         let answer = self.after(remote.entry(key));
         if let Ok(None) = &answer {
             self.say("the tier has nothing under this key that is believed here");

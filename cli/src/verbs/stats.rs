@@ -32,6 +32,8 @@ struct Numbers {
     skips: u64,
     misses_by_reason: Misses,
     skips_by_reason: Skips,
+    /// What a tier answered to misses.
+    tier: Tier,
     evictions: By,
     /// Misses of what a limit had dropped not long before.
     asked_again: By,
@@ -39,6 +41,14 @@ struct Numbers {
     days: Vec<Day>,
     /// Of other versions, below the same directory.
     other_formats: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct Tier {
+    fetched: u64,
+    fetched_bytes: u64,
+    misses: u64,
+    errors: u64,
 }
 
 /// Which limit it was.
@@ -85,6 +95,12 @@ impl Numbers {
             skips: counts.skips.sum(),
             misses_by_reason: counts.misses.clone(),
             skips_by_reason: counts.skips.clone(),
+            tier: Tier {
+                fetched: counts.fetched,
+                fetched_bytes: counts.fetched_bytes,
+                misses: counts.tier_misses,
+                errors: counts.tier_errors,
+            },
             evictions: By::of(&counts.evictions),
             asked_again: By::of(&counts.asked_again),
             days: stats.days.clone(),
@@ -114,6 +130,12 @@ impl Numbers {
                 format!("{}, of which {} were asked for again", self.evictions.sum(), self.asked_again.sum()),
             ),
         ];
+        let Tier { fetched, fetched_bytes, misses, errors } = self.tier;
+        if fetched + misses + errors > 0 {
+            let bytes = human::size(fetched_bytes);
+            let text = format!("{fetched} fetched ({bytes}), {misses} not there, {errors} without an answer");
+            lines.push(("tier", text));
+        }
         if !self.other_formats.is_empty() {
             let versions: Vec<_> = self.other_formats.iter().map(u32::to_string).collect();
             lines.push(("others", format!("stores of versions {} lie beside it", versions.join(", "))));

@@ -20,6 +20,8 @@ use super::super::damage::{Place, get, sources};
 pub(crate) enum Lie {
     No,
     Silent,
+    /// It is none after all.
+    Off,
     FlippedBit,
     Short,
     TooLong,
@@ -108,8 +110,10 @@ impl Tier for Memory {
         self.0.asked.fetch_add(1, SeqCst);
         let pause = *self.0.pause.lock().unwrap();
         thread::sleep(pause);
-        if matches!(*self.0.lie.lock().unwrap(), Lie::Silent) {
-            return Err(TierError::Unreachable("no route".into()));
+        match *self.0.lie.lock().unwrap() {
+            Lie::Silent => return Err(TierError::Unreachable("no route".into())),
+            Lie::Off => return Err(TierError::Off),
+            _ => {}
         }
         Ok(self.0.parcels.lock().unwrap().get(key).cloned())
     }
@@ -125,7 +129,7 @@ impl Tier for Memory {
                 Lie::TooLong => bytes.push(0),
                 Lie::Nothing => bytes.clear(),
                 Lie::FailsHalfway => bytes.truncate(3),
-                Lie::No | Lie::Silent => {}
+                Lie::No | Lie::Silent | Lie::Off => {}
             }
             for piece in bytes.chunks(7) {
                 // What is too much is refused: the store has seen it.

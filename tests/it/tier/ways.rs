@@ -183,3 +183,21 @@ fn what_came_what_failed_and_how_many_bytes_is_told_to_who_watches() {
     let store = place.open().stats().store;
     assert_eq!((store.fetched, store.fetched_bytes, store.tier_errors), (1, bytes(0).len() as u64, 1));
 }
+
+#[test]
+fn a_tier_that_turns_out_to_be_none_is_neither_counted_nor_told() {
+    let tier = Memory::with(1);
+    let place = Place::new();
+    let store = open(&place, tier.lies(Lie::Off));
+    let (told, seen) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    store.observe(move |event| {
+        if matches!(event, Event::Fetched { .. } | Event::TierFailed { .. }) {
+            told.lock().unwrap().send(event.to_string()).unwrap();
+        }
+    });
+    assert_eq!((get(&store, 0).how, tier.asked()), (How::Built, 1));
+    let counts = store.stats().handle;
+    assert_eq!((counts.misses.sum(), counts.fetched, counts.tier_errors, counts.tier_misses), (1, 0, 0, 0));
+    assert!(seen.try_recv().is_err());
+}

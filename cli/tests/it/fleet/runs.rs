@@ -21,6 +21,10 @@ fn what_one_machine_compiled_another_with_an_empty_store_does_not_compile() {
     assert_eq!(fs::read(first.place.path("a.so")).unwrap(), fs::read(second.place.path("a.so")).unwrap());
     // From now on it is here.
     second.run(CC).ends(0).says("hit: ");
+    let counted = |machine: &Machine| machine.out("stats --json");
+    assert!(counted(&second).contains("\"tier\":{\"fetched\":1,"), "{}", counted(&second));
+    assert!(second.out("stats").contains("1 fetched ("), "{}", second.out("stats"));
+    assert!(counted(&first).contains("\"misses\":1,\"errors\":0}"), "{}", counted(&first));
 }
 
 #[test]
