@@ -182,5 +182,7 @@ fn stats_count_what_all_processes_have_found_and_missed() {
     let stats: serde_json::Value = serde_json::from_str(&place.out("stats --json")).unwrap();
     assert_eq!((&stats["hits"], &stats["adds"]), (&1.into(), &1.into()), "{stats}");
     assert!(stats["misses"].as_u64().unwrap() >= 2, "{stats}");
+    // There is no tier, and so none that had nothing.
+    assert_eq!((&stats["tier"]["misses"], &stats["tier"]["errors"]), (&0.into(), &0.into()), "{stats}");
     assert!(place.out("stats").contains("never seen"), "{}", place.out("stats"));
 }
