@@ -4,7 +4,8 @@
 //!
 //! The engine (s3s-fs) is another process, and so is the network: it delays answers, and nothing else. All that is
 //! compared is measured in turns, in one run. Variables: `PLUGCACHE_BENCH_QUICK` runs each once and small, which shows that
-//! it works and nothing more; `PLUGCACHE_BENCH_WRITE` puts the tables into docs/fleet.md and draws its picture.
+//! it works and nothing more; `PLUGCACHE_BENCH_WRITE` puts the tables into docs/fleet.md and draws its picture;
+//! `PLUGCACHE_BENCH_DOWNLOADS` leaves out all but the downloads.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "modules of one binary")]
@@ -32,6 +33,10 @@ fn main() {
         && role == far::ROLE
     {
         return far::serve(dir.as_ref());
+    }
+    // For whoever looks into downloads.
+    if std::env::var_os("PLUGCACHE_BENCH_DOWNLOADS").is_some() {
+        return println!("{}", throughput::table(&throughput::measure(&place::Place::new())));
     }
     let before = page::load();
     let place = place::Place::new();

@@ -1,6 +1,7 @@
 //! One object: fetched, proved, unpacked and stored, beside a bare GET whose bytes are thrown away.
 
 use std::{
+    cell::RefCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use plugcache::{Fetched, TierKey};
 use crate::{
     engine::{KEY_ID, SECRET, client_at},
     is_quick,
-    measure::{Side, Spread, rounds},
+    measure::{Side, Spread, median, processor_time, rounds, seconds},
     place::{Kind, Machine, Place},
 };
 
@@ -31,6 +32,8 @@ pub struct Row {
     bare: Spread,
     /// Of as many bytes as there are unpacked; `None`: those are the same.
     unpacked: Option<Spread>,
+    /// Processor time of this process, without the engine's: ours, and the bare one's.
+    work: [f64; 2],
 }
 
 /// The client that ours stands on, with a runtime like ours.
@@ -119,27 +122,38 @@ fn row(
     (path, noise): (&str, &str),
 ) -> Row {
     let remote = place.reader(place.far.addresses[0]);
+    let work: [RefCell<Vec<f64>>; 2] = Default::default();
     let fetch = || {
         let machine = Machine::new(place);
         let store = machine.store(&remote);
         assert_eq!(store.fetch(&first).unwrap(), Fetched::Now);
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), processor_time());
         assert_eq!(store.fetch(&key).unwrap(), Fetched::Now);
-        begun.elapsed()
+        let took = begun.elapsed();
+        work[0].borrow_mut().push((processor_time() - before).as_secs_f64());
+        took
+    };
+    let get = || {
+        let before = processor_time();
+        let took = bare.get(path).0;
+        work[1].borrow_mut().push((processor_time() - before).as_secs_f64());
+        took
     };
     let stored = bare.get(path).1;
-    let mut sides: Vec<Side<'_>> = vec![Box::new(fetch), Box::new(|| bare.get(path).0)];
+    let mut sides: Vec<Side<'_>> = vec![Box::new(fetch), Box::new(get)];
     if kind == Kind::Program {
         sides.push(Box::new(|| bare.get(noise).0));
     }
     let spreads = rounds(&mut sides);
-    Row { kind, len, stored, fetch: spreads[0], bare: spreads[1], unpacked: spreads.get(2).copied() }
+    drop(sides);
+    let (fetch, bare, unpacked) = (spreads[0], spreads[1], spreads.get(2).copied());
+    Row { kind, len, stored, fetch, bare, unpacked, work: work.map(|times| median(times.into_inner())) }
 }
 
 pub fn table(rows: &[Row]) -> String {
     let mut table = String::from(
-        "| object | in the bucket | fetched, proved, stored | bare GET of that | ratio | at most | | bare GET of as many unpacked | ratio |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| object | in the bucket | fetched, proved, stored | bare GET of that | ratio | at most | | bare GET of as many unpacked | ratio | processor time of both clients |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let ratio = row.fetch.median / row.bare.median;
@@ -149,11 +163,13 @@ pub fn table(rows: &[Row]) -> String {
         });
         let what = if row.kind == Kind::Noise { "noise" } else { "program" };
         table += &format!(
-            "| {} of {what} | {} | {} | {} | {ratio:.2} | {TARGET} | {met} | {unpacked} |\n",
+            "| {} of {what} | {} | {} | {} | {ratio:.2} | {TARGET} | {met} | {unpacked} | {}, {} |\n",
             size(row.len as u64),
             size(row.stored),
             row.fetch,
-            row.bare
+            row.bare,
+            seconds(row.work[0]),
+            seconds(row.work[1])
         );
     }
     table
