@@ -25,7 +25,7 @@ impl Random {
 
     /// Below `end`, each as often.
     pub fn below(&mut self, end: u32) -> u32 {
-        ((self.bits() >> 32) * u64::from(end) >> 32) as u32
+        (((self.bits() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// The time until the next of many independent events of which so many happen in a unit of time.

@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
                 down: of.bytes_down,
                 up: of.bytes_up,
             });
-            if self.end % DAY == 0 {
+            if self.end.is_multiple_of(DAY) {
                 self.outcome.stored.push(self.world.stored(0));
             }
         }
