@@ -10,6 +10,9 @@
 //! The same seed gives the same numbers. `model/` decides what a machine does; remote/tests/it/model.rs holds it against
 //! real stores. `traffic.rs` decides when, by chance.
 
+#![allow(unreachable_pub, reason = "modules of one binary, and of a test")]
+#![allow(missing_docs, reason = "nobody imports it")]
+
 mod model;
 mod picture;
 mod pictures;

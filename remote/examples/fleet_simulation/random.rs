@@ -1,11 +1,11 @@
 //! Numbers that look random and are the same for the same seed: Weyl's sequence, mixed.
 
 /// A generator.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// Of this seed.
-    pub(crate) fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
@@ -19,22 +19,22 @@ impl Random {
     }
 
     /// From 0 up to 1.
-    pub(crate) fn share(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Below `end`, each as often.
-    pub(crate) fn below(&mut self, end: u32) -> u32 {
+    pub fn below(&mut self, end: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// The time until the next of many independent events of which so many happen in a unit of time.
-    pub(crate) fn until_next(&mut self, rate: f64) -> f64 {
+    pub fn until_next(&mut self, rate: f64) -> f64 {
         -(1.0 - self.share()).ln() / rate
     }
 
     /// Around 0, with variance 1.
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let (radius, angle) = ((-2.0 * (1.0 - self.share()).ln()).sqrt(), self.share());
         radius * (angle * std::f64::consts::TAU).cos()
     }
