@@ -275,7 +275,7 @@ impl Store {
         let entries = root.map_or_else(Vec::new, |root| {
             // An unreadable log leaves what was read before.
             let _ = root.manifest.refresh();
-            root.manifest.entries()
+            root.manifest.visible()
         });
         entries.into_iter().map(Entry::new)
     }
@@ -417,7 +417,10 @@ impl Inner {
         if let Some(why) = self.why_disabled() {
             return Err(StoreError::Disabled(why));
         }
-        self.root().map_err(|error| StoreError::Disabled(error.to_string()))
+        self.root().map_err(|error| match error {
+            OpenError::Newer { path } => StoreError::Newer { path },
+            error => StoreError::Disabled(error.to_string()),
+        })
     }
 
     /// Lets go of a directory that was deleted under this handle, so that the path is opened anew.
