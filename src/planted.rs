@@ -92,12 +92,20 @@ pub enum Bug {
     MemoOfYoungFiles,
     /// A string of a segment that is damaged in both its places is taken for an empty one.
     ItemEmpty,
+    /// Forgetting drops an entry before it hides what lies below.
+    DroppedBeforeMasked,
+    /// What a find brings here counts although its source digest was forgotten meanwhile.
+    BroughtUnmasked,
+    /// What a find brings here takes the place of what was added meanwhile.
+    BroughtReplaces,
+    /// Copied objects are not leased until their entry is there.
+    TakenInUnleased,
 }
 
 #[cfg(any(test, fuzzing, feature = "__sim"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 38] = [
+    pub const ALL: [Bug; 42] = [
         Bug::RenameBeforeSync,
         Bug::DirNotSynced,
         Bug::LengthBelieved,
@@ -136,6 +144,10 @@ impl Bug {
         Bug::MemoBootIgnored,
         Bug::MemoOfYoungFiles,
         Bug::ItemEmpty,
+        Bug::DroppedBeforeMasked,
+        Bug::BroughtUnmasked,
+        Bug::BroughtReplaces,
+        Bug::TakenInUnleased,
     ];
 }
 

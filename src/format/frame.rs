@@ -225,6 +225,12 @@ impl<'a> Scan<'a> {
     }
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// How many slots this thread's scans have judged: what reading costs beside its calls.
+    pub(crate) static SLOTS_LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl<'a> Iterator for Scan<'a> {
     /// Offset of the frame in the window, and the frame.
     type Item = (usize, Frame<'a>);
@@ -233,6 +239,8 @@ impl<'a> Iterator for Scan<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         while self.at + self.slot <= self.window.len() {
             let at = self.at;
+            #[cfg(test)]
+            SLOTS_LOOKED_AT.set(SLOTS_LOOKED_AT.get() + 1);
             if let Some(frame) = decode_in(&self.window[at..], self.seed, self.slot) {
                 self.at = at + frame.bytes.len();
                 self.known = self.at;

@@ -23,6 +23,7 @@ impl Put {
             source,
             exec: EXEC,
             discovered_id: [0; 16],
+            brought: false,
             order: 0,
             day,
             made_ms: 0,

@@ -14,9 +14,11 @@ const VERSION: u8 = 1;
 pub(crate) const ENTRY_BYTES_MAX: usize = 16 << 20;
 
 impl Put {
-    /// The entry as every machine would have it that made it of the same files: without ids, times and stamps.
+    /// The entry as every machine would have it that made it of the same files: without ids, times and stamps, and
+    /// without how it came here.
     pub(crate) fn without_times(&self) -> Put {
-        let mut put = Put { put_id: 0, order: 0, day: 0, made_ms: 0, cost_ms: 0, ..self.clone() };
+        let own = self.clone();
+        let mut put = Put { put_id: 0, brought: false, order: 0, day: 0, made_ms: 0, cost_ms: 0, ..own };
         put.outputs.iter_mut().for_each(|output| output.stamp = Stamp::default());
         put
     }

@@ -14,6 +14,7 @@ use super::{
 
 const HAS_DISCOVERED: u8 = 1;
 const HAS_DETAILS: u8 = 2;
+const BROUGHT: u8 = 4;
 
 const EXECUTABLE: u8 = 1;
 const PACKED: u8 = 2;
@@ -38,6 +39,7 @@ pub(crate) struct Head<'a> {
     pub(crate) source: [u8; 32],
     pub(crate) exec: Option<&'a [u8; 32]>,
     pub(crate) discovered_id: [u8; 16],
+    pub(crate) brought: bool,
     pub(crate) order: u64,
     pub(crate) day: u32,
     made_ms: u64,
@@ -73,7 +75,7 @@ struct Output<'a> {
 
 fn head<'a>(walk: &mut Walk<'a>, take: &mut dyn FnMut(Output<'a>)) -> Option<Head<'a>> {
     let (put_id, source) = (walk.u64()?, *walk.array()?);
-    let flags = walk.flags(HAS_DISCOVERED | HAS_DETAILS)?;
+    let flags = walk.flags(HAS_DISCOVERED | HAS_DETAILS | BROUGHT)?;
     let exec = walk.string_of()?;
     let discovered_id = if flags & HAS_DISCOVERED == 0 { [0; 16] } else { *walk.array()? };
     if flags & HAS_DISCOVERED != 0 && discovered_id == [0; 16] {
@@ -95,6 +97,7 @@ fn head<'a>(walk: &mut Walk<'a>, take: &mut dyn FnMut(Output<'a>)) -> Option<Hea
         source,
         exec,
         discovered_id,
+        brought: flags & BROUGHT != 0,
         order,
         day,
         made_ms,
@@ -303,6 +306,7 @@ pub(crate) fn decode_head<'a>(payload: &'a [u8], strings: Strings<'a>) -> Option
         source: head.source,
         exec: *head.exec?,
         discovered_id: head.discovered_id,
+        brought: head.brought,
         order: head.order,
         day: head.day,
         made_ms: head.made_ms,
@@ -356,7 +360,8 @@ pub(crate) fn encode(put: &Put, numbers: &mut Numbers<'_>) -> Vec<u8> {
     to.raw(&put.source);
     let has_discovered = put.discovered_id != [0; 16];
     let details = put.details();
-    to.raw(&[flag(HAS_DISCOVERED, has_discovered) | flag(HAS_DETAILS, details.is_some())]);
+    let has_details = flag(HAS_DETAILS, details.is_some());
+    to.raw(&[flag(HAS_DISCOVERED, has_discovered) | has_details | flag(BROUGHT, put.brought)]);
     to.string(&put.exec);
     if has_discovered {
         to.raw(&put.discovered_id);

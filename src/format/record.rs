@@ -14,6 +14,7 @@ use super::{
     skim::{self, Skimmed},
     wire::{Strings, in_place},
 };
+use crate::planted::{self, Bug};
 
 /// The name of one PUT, random, so that a DROP or TOUCH can never hit a later one (I9).
 pub(crate) type PutId = u64;
@@ -54,6 +55,9 @@ pub(crate) struct Put {
     pub(crate) exec: [u8; 32],
     /// Hash of the discovered inputs; zeros: none. With source and exec it is what a later PUT replaces.
     pub(crate) discovered_id: [u8; 16],
+    /// A find has brought it here, from a layer or a tier, and nobody has added it: it replaces nothing but its like,
+    /// and is not seen where its source digest was forgotten.
+    pub(crate) brought: bool,
     /// Place in the order of adding; 0 in logs, where the order of the frames says it.
     pub(crate) order: u64,
     /// Day of the last use, counted from 1970-01-01 UTC.
@@ -286,7 +290,7 @@ impl Put {
         self.details.get()
     }
 
-    /// What a later PUT of the same replaces.
+    /// What a later PUT of the same replaces; but see [`is_replaced`].
     pub(crate) fn identity(&self) -> ([u8; 32], [u8; 32], [u8; 16]) {
         (self.source, self.exec, self.discovered_id)
     }
@@ -313,6 +317,12 @@ impl Put {
     }
 }
 
+/// Whether a PUT takes the place of one with the same identity: what was brought here takes that of nothing that was
+/// added. It comes at a time of its own choice, perhaps after its source digest was forgotten and put again.
+pub(crate) fn is_replaced(is_old_brought: bool, is_new_brought: bool) -> bool {
+    is_old_brought || !is_new_brought || planted::is(Bug::BroughtReplaces)
+}
+
 fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
     // Writing to a Vec fails only for types postcard cannot express (maps of unknown length): none here.
     postcard::to_stdvec(value).unwrap_or_default()
@@ -336,6 +346,7 @@ pub(crate) mod tests {
             source: [number; 32],
             exec: [2; 32],
             discovered_id: [0; 16],
+            brought: false,
             order: 0,
             day: 20_000,
             made_ms: 1_700_000_000_000,

@@ -16,6 +16,7 @@ pub(crate) struct Skimmed {
     pub(crate) source: [u8; 32],
     pub(crate) exec: [u8; 32],
     pub(crate) discovered_id: [u8; 16],
+    pub(crate) brought: bool,
     /// Day of its last use.
     pub(crate) day: u32,
     /// How many outputs there are, the hidden one for details included.
@@ -34,6 +35,7 @@ pub(crate) fn put(payload: &[u8]) -> Result<Skimmed, Unknown> {
         source: head.source,
         exec: *head.exec.ok_or(Unknown)?,
         discovered_id: head.discovered_id,
+        brought: head.brought,
         day: head.day,
         outputs: head.outputs,
         bytes: head.bytes,
@@ -63,6 +65,7 @@ mod tests {
             source: put.source,
             exec: put.exec,
             discovered_id: put.discovered_id,
+            brought: put.brought,
             day: put.day,
             outputs: put.outputs.len(),
             bytes: put.bytes(),
@@ -84,7 +87,8 @@ mod tests {
         let long = Put { label: "l".repeat(300), ..sample(5) };
         let bare = Put { outputs: Vec::new(), details: None.into(), ..sample(6) };
         let only_hidden = Put { outputs: vec![hidden], details: None.into(), ..sample(7) };
-        vec![whole, spilled, packed, long, bare, only_hidden]
+        let brought = Put { brought: true, ..sample(9) };
+        vec![whole, spilled, packed, long, bare, only_hidden, brought]
     }
 
     #[test]

@@ -193,6 +193,8 @@ impl Puts<'_> {
                 // What is damaged is no entry, and goes.
                 Source::Live(live) => self.inputs.put_of(live),
             };
+            // What was brought here after its source digest was forgotten is seen by nobody.
+            let put = put.filter(|put| !put.brought || !self.inputs.is_masked(&put.source));
             if let Some(put) = put {
                 let mut put = Arc::unwrap_or_clone(put);
                 put.order = *order;

@@ -62,6 +62,11 @@ fn vouching_id(put: &Put) -> PutId {
 }
 
 impl View {
+    /// Whether what lies below, or comes from there, is hidden under this source digest.
+    pub(super) fn is_masked(&mut self, source: &[u8; 32]) -> bool {
+        self.all_of_source(source).iter().any(|put| put.is_mask())
+    }
+
     /// What was proved, on this day or later, of entries that are none of this manifest's, of which these are `live`: the
     /// latest first.
     pub(super) fn vouched_below(&self, live: &[Live], since: u32) -> Vec<Touch> {
@@ -92,8 +97,7 @@ impl Manifest {
 
     /// Whether what lies below is hidden under this source digest.
     pub(crate) fn is_masked(&self, source: &[u8; 32]) -> bool {
-        let is_masked = self.state().view.of_source(source).iter().any(|put| put.is_mask());
-        is_masked && !planted::is(Bug::MaskIgnored)
+        self.state().view.is_masked(source) && !planted::is(Bug::MaskIgnored)
     }
 
     /// The entry of a layer, with the stamps that were recorded here.

@@ -167,16 +167,18 @@ impl Log {
     }
 
     /// Reads from the known end on. What does not end on a frame may be a reading that came back short, and not
-    /// the end of the file: then it is asked for the rest, until nothing comes.
+    /// the end of the file: then it is asked for the rest, until nothing comes. Only the first reading is looked
+    /// through for that: if each came back with a few bytes, a look at all so far after each would cost the square of
+    /// them.
     fn read_window(&self, window: &mut [u8]) -> io::Result<usize> {
-        let mut len = 0;
+        let mut len = self.file.read_at(window, self.known_end)?;
+        if len == 0 || (len < window.len() && frame::Scan::new(&window[..len], self.seed).ends_whole()) {
+            return Ok(len);
+        }
         while len < window.len() {
             match self.file.read_at(&mut window[len..], self.known_end + len as u64)? {
                 0 => break,
                 read => len += read,
-            }
-            if len < window.len() && frame::Scan::new(&window[..len], self.seed).ends_whole() {
-                break;
             }
         }
         Ok(len)
@@ -303,5 +305,51 @@ pub(crate) fn header_of(slot: &[u8], kind: FileKind) -> HeaderRead {
         Ok(Record::Header(header)) if header.incompat != 0 => HeaderRead::Foreign,
         Ok(Record::Header(header)) if header.file == kind => HeaderRead::Right(header),
         _ => HeaderRead::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        format::frame::{HEADER_SEED, Kind, SLOTS_LOOKED_AT},
+        fs::{
+            Fs,
+            sim::{At, Disk, Failure, Fault, Verb},
+        },
+    };
+
+    /// A log with a frame that nearly fills its length and one that was cut off, read in pieces of so many bytes; how
+    /// many records came, calls were made, and slots were judged.
+    fn read_in_pieces(piece: usize) -> (usize, usize, usize) {
+        let disk = Disk::new(5);
+        disk.plant_dir("/v1");
+        let header = Header { file: FileKind::Log, seed: 7, compat: 0, ro_compat: 0, incompat: 0 };
+        let header = Record::Header(header).to_frame(HEADER_SEED).unwrap();
+        let whole = frame::encode(Kind::Put, &[9; 40_000], 7).unwrap();
+        let torn = frame::encode(Kind::Put, &[9; 60_000], 7).unwrap();
+        disk.plant_file("/v1/log.1", [&header[..], &whole, &torn[..59_968]].concat());
+        let process = disk.process();
+        let dir = Fs::Sim(process.clone()).open_root("/v1".as_ref()).unwrap();
+        let Ok(Opened::Log(mut log)) = Log::open(&dir, 1, Access::Read) else { panic!("no log") };
+        process.fail(Fault { at: At::From(1), failure: Failure::ShortRead(piece) });
+        let (calls, slots) = (process.steps(), SLOTS_LOOKED_AT.get());
+        // Which record it is nobody knows; that it is there shows in the count of frames.
+        log.read_to_end(&mut Vec::new(), &mut |_| {}).unwrap();
+        assert!(process.trace()[calls..].iter().all(|step| step.verb == Verb::ReadAt));
+        (log.frames as usize, process.steps() - calls, SLOTS_LOOKED_AT.get() - slots)
+    }
+
+    #[test]
+    fn readings_that_come_back_short_for_ever_cost_in_proportion_to_what_is_there() {
+        let (frames, _, slots_at_once) = read_in_pieces(usize::MAX);
+        assert_eq!(frames, 1);
+        for piece in [64, 100, 1000] {
+            let (frames, calls, slots) = read_in_pieces(piece);
+            assert_eq!(frames, 1, "{piece}");
+            // A glance of 4 KiB, then all 100,032 bytes, then nothing more.
+            assert!(calls <= 104_128_usize.div_ceil(piece) + 2, "{calls} calls in pieces of {piece}");
+            assert!(slots <= 2 * slots_at_once, "{slots} slots judged, not {slots_at_once}");
+        }
     }
 }

@@ -225,6 +225,13 @@ impl Manifest {
         found
     }
 
+    /// As [`of_source`](Manifest::of_source), and those that a mask hides.
+    pub(crate) fn all_of_source(&self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        let mut found = self.state().view.all_of_source(source);
+        found.retain(|put| !put.is_mask());
+        found
+    }
+
     /// The newest entry under this source digest that was made by this executable, or if `others_count` by any,
     /// as last read. No system call, and no allocation when it was looked up before.
     pub(crate) fn newest(&self, source: &[u8; 32], exec: &[u8; 32], others_count: bool) -> Option<Arc<Put>> {

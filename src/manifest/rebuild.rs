@@ -12,7 +12,7 @@ use crate::{
     format::{
         frame::{self, SLOT_BYTES},
         put,
-        record::{Dropped, FileKind, Put, PutId, Record},
+        record::{self, Dropped, FileKind, Put, PutId, Record},
         salvage,
         wire::{self, Strings},
     },
@@ -169,7 +169,10 @@ impl Found {
         if !self.gone.contains(&put.put_id) && !self.identities.contains_key(&put.put_id) {
             let identity = put.identity();
             self.identities.insert(put.put_id, identity);
-            self.puts.insert(identity, (self.identities.len(), put));
+            let before = self.puts.get(&identity);
+            if before.is_none_or(|(_, old)| record::is_replaced(old.brought, put.brought)) {
+                self.puts.insert(identity, (self.identities.len(), put));
+            }
         }
     }
 

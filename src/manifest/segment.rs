@@ -231,15 +231,19 @@ impl Segment {
             Err(error) => return Err(Trouble::of("open", &path)(error)),
         };
         let stat = file.stat().map_err(Trouble::of("examine", &path))?;
-        if stat.kind != Kind::File || stat.len < (SLOT_BYTES + FOOTER_BYTES) as u64 {
+        if stat.kind != Kind::File || stat.len < SLOT_BYTES as u64 {
             return Ok(Opened::Damaged);
         }
         let map = file.map_whole(&stat, Pattern::Scattered).map_err(Trouble::of("map", &path))?;
         let header = match header_of(&map[..SLOT_BYTES], FileKind::Segment) {
             HeaderRead::Right(header) => header,
             HeaderRead::Bad => return Ok(Opened::Damaged),
+            // Before anything else is asked of it: a later version's may be shorter than any of this one (I18).
             HeaderRead::Foreign => return Ok(Opened::Foreign),
         };
+        if stat.len < (SLOT_BYTES + FOOTER_BYTES) as u64 {
+            return Ok(Opened::Damaged);
+        }
         let Some(footer) = footer_of(&map, header.seed, name) else {
             return Ok(Opened::Damaged);
         };

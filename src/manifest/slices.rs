@@ -43,6 +43,16 @@ impl Manifest {
         self.entries_since().0
     }
 
+    /// All entries that count, as last read, in the order of adding: without those that a mask hides.
+    pub(crate) fn visible(&self) -> Vec<Arc<Put>> {
+        let push = &mut |all: &mut Vec<Arc<Put>>, put: Arc<Put>| all.push(put);
+        let (mut all, mark) = self.in_slices(push, &mut || {});
+        let masked: HashSet<_> = all.iter().filter(|put| put.is_mask()).map(|put| put.source).collect();
+        all.retain(|put| !put.is_mask() && (!put.brought || !masked.contains(&put.source)));
+        in_order(&mut all, mark.order);
+        all
+    }
+
     /// As [`entries`](Manifest::entries), with the point at which the reading began.
     pub(crate) fn entries_since(&self) -> (Vec<Arc<Put>>, Mark) {
         let push = &mut |all: &mut Vec<Arc<Put>>, put: Arc<Put>| all.push(put);
@@ -174,12 +184,22 @@ fn in_order(all: &mut Vec<Arc<Put>>, since: u64) {
     if late == 0 {
         return;
     }
-    let mut seen = HashSet::new();
-    let newest = all.iter().rev().take(late).filter(|put| seen.insert(put.identity()));
-    let newest: Vec<_> = newest.cloned().collect();
-    all.truncate(all.len() - late);
-    all.retain(|put| !seen.contains(&put.identity()));
-    all.extend(newest.into_iter().rev());
+    // From the newest on: what one that came late has replaced goes. What was brought here has replaced its like alone.
+    let (mut added, mut brought) = (HashSet::new(), HashSet::new());
+    let mut left = Vec::with_capacity(all.len());
+    for (number, put) in all.drain(..).rev().enumerate() {
+        let identity = put.identity();
+        if added.contains(&identity) || (put.brought && brought.contains(&identity)) {
+            continue;
+        }
+        if number < late {
+            let seen = if put.brought { &mut brought } else { &mut added };
+            seen.insert(identity);
+        }
+        left.push(put);
+    }
+    left.reverse();
+    *all = left;
 }
 
 #[cfg(test)]
@@ -359,5 +379,26 @@ mod tests {
             });
             println!("{count} entries {how}: {took:?}, {finds} finds meanwhile, the slowest {worst:?}");
         }
+    }
+
+    #[test]
+    fn what_a_mask_hides_is_not_listed_and_goes_with_the_next_compaction() {
+        let (_disk, manifest) = manifest();
+        let hidden = Put { put_id: 1000, brought: true, ..keyed(3) };
+        append(&manifest, Put::mask(hidden.source, 999, 0));
+        append(&manifest, hidden.clone());
+        append(&manifest, Put { put_id: 1001, brought: true, ..keyed(45) });
+        let shown = |manifest: &Manifest| ids(&manifest.visible());
+        let (all, own) = (ids(&manifest.entries()), shown(&manifest));
+        assert!(all.contains(&1000) && !own.contains(&1000) && own.contains(&1001), "{own:?}");
+        assert!(own.contains(&3) && own.contains(&45), "what was added stays beside it");
+        assert_eq!(manifest.newest(&hidden.source, &hidden.exec, false).map(|put| put.put_id), Some(3));
+        assert!(matches!(manifest.compact(), Ok(Compacted::Yes(_))));
+        assert!(!ids(&manifest.entries()).contains(&1000));
+        let mut after = shown(&manifest);
+        after.sort_unstable();
+        let mut before = own;
+        before.sort_unstable();
+        assert_eq!(after, before);
     }
 }

@@ -11,7 +11,8 @@ use std::{
 use super::{past::Past, size::Fresh};
 use crate::{
     format::{
-        record::{Put, PutId, Record, Said, Touch},
+        put::Head,
+        record::{Put, PutId, Record, Said, Touch, is_replaced},
         skim::Skimmed,
     },
     planted::{self, Bug},
@@ -54,6 +55,7 @@ struct Logged {
     put_id: PutId,
     exec: [u8; 32],
     discovered_id: [u8; 16],
+    brought: bool,
     order: u64,
     day: u32,
     outputs: usize,
@@ -71,9 +73,41 @@ enum State {
 }
 
 impl Logged {
-    /// What a PUT replaces: the same exec id and discovered inputs (and source digest).
-    fn is_replaced_by(&self, exec: &[u8; 32], discovered_id: &[u8; 16]) -> bool {
+    /// Whether it is about the same exec id and discovered inputs (and source digest).
+    fn is_of(&self, exec: &[u8; 32], discovered_id: &[u8; 16]) -> bool {
         self.exec == *exec && self.discovered_id == *discovered_id
+    }
+}
+
+/// An entry of the segment, as far as it matters to whether the logs have dropped or replaced it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entered<'a> {
+    put_id: PutId,
+    source: &'a [u8; 32],
+    exec: &'a [u8; 32],
+    discovered_id: &'a [u8; 16],
+    brought: bool,
+}
+
+impl<'a> Entered<'a> {
+    pub(super) fn of_head(head: &'a Head<'_>) -> Entered<'a> {
+        Entered {
+            put_id: head.put_id,
+            source: &head.source,
+            exec: head.exec.unwrap_or(&[0; 32]),
+            discovered_id: &head.discovered_id,
+            brought: head.brought,
+        }
+    }
+
+    fn of_put(put: &'a Put) -> Entered<'a> {
+        Entered {
+            put_id: put.put_id,
+            source: &put.source,
+            exec: &put.exec,
+            discovered_id: &put.discovered_id,
+            brought: put.brought,
+        }
     }
 }
 
@@ -105,7 +139,7 @@ impl Table {
         }
         let of_source = self.by_source.entry(put.source).or_default();
         of_source.retain(|old| {
-            let replaced = old.is_replaced_by(&put.exec, &put.discovered_id);
+            let replaced = old.is_of(&put.exec, &put.discovered_id) && is_replaced(old.brought, put.brought);
             if replaced && self.live.remove(&old.put_id).is_some() {
                 self.bytes -= u128::from(old.bytes);
                 self.gone_bytes = self.gone_bytes.saturating_add(old.bytes);
@@ -118,6 +152,7 @@ impl Table {
             put_id: put.put_id,
             exec: put.exec,
             discovered_id: put.discovered_id,
+            brought: put.brought,
             order: self.next_order,
             day: put.day,
             outputs: put.outputs,
@@ -225,7 +260,7 @@ impl Table {
 
     /// The segment's entry as the logs leave it; `None` if they dropped or replaced it.
     pub(super) fn over_segment(&mut self, put: &Arc<Put>) -> Option<Arc<Put>> {
-        if self.hides(put.put_id, &put.source, &put.exec, &put.discovered_id) {
+        if self.hides(&Entered::of_put(put)) {
             return None;
         }
         let Some(now) = self.touched.get_mut(&put.put_id) else {
@@ -235,15 +270,11 @@ impl Table {
     }
 
     /// Whether the logs dropped or replaced this entry of the segment.
-    pub(super) fn hides(
-        &self,
-        put_id: PutId,
-        source: &[u8; 32],
-        exec: &[u8; 32],
-        discovered_id: &[u8; 16],
-    ) -> bool {
+    pub(super) fn hides(&self, entry: &Entered<'_>) -> bool {
+        let Entered { put_id, source, exec, discovered_id, brought } = *entry;
         let is_back = planted::is(Bug::TouchResurrects) && self.touched.contains_key(&put_id);
-        let is_replaced = |logged: &Logged| logged.is_replaced_by(exec, discovered_id);
+        let is_replaced =
+            |logged: &Logged| logged.is_of(exec, discovered_id) && is_replaced(brought, logged.brought);
         (self.gone.contains(&put_id) && !is_back)
             || self.live.contains_key(&put_id)
             || self.by_source.get(source).is_some_and(|logged| logged.iter().any(is_replaced))
@@ -363,6 +394,27 @@ mod tests {
         apply(&mut table, again(1, 10));
         apply(&mut table, Record::Put(Box::new(Put { put_id: 11, discovered_id: [5; 16], ..put(1) })));
         assert_eq!(ids(&mut table, 1), [11, 10]);
+    }
+
+    fn brought(number: u8, put_id: PutId) -> Put {
+        Put { put_id, brought: true, ..put(number) }
+    }
+
+    #[test]
+    fn what_was_brought_replaces_its_like_and_nothing_that_was_added() {
+        let mut table = Table::over(0);
+        let record = |put: Put| Record::Put(Box::new(put));
+        apply(&mut table, again(1, 10));
+        apply(&mut table, record(brought(1, 11)));
+        assert_eq!(ids(&mut table, 1), [11, 10]);
+        apply(&mut table, record(brought(1, 12)));
+        assert_eq!(ids(&mut table, 1), [12, 10]);
+        let of_segment = |put: Put| Arc::new(Put { put_id: 1, ..put });
+        apply(&mut table, record(brought(2, 20)));
+        assert!(table.over_segment(&of_segment(put(2))).is_some());
+        assert!(table.over_segment(&of_segment(brought(2, 1))).is_none());
+        apply(&mut table, again(1, 13));
+        assert_eq!((ids(&mut table, 1), table.len()), (vec![13], 2));
     }
 
     #[test]

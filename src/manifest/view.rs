@@ -14,7 +14,7 @@ use super::{
     log::{self, Log, Read},
     segment::{self, Segment},
     size::{Size, Sizes},
-    table::Table,
+    table::{Entered, Table},
 };
 use crate::{
     error::Trouble,
@@ -109,8 +109,18 @@ impl View {
         look(dir, &below, access, window, gaps_are_damage)
     }
 
-    /// Entries under this source digest, newest first.
+    /// Entries under this source digest that count, newest first: under a mask nothing that was brought here does,
+    /// whenever it came.
     pub(super) fn of_source(&mut self, source: &[u8; 32]) -> Vec<Arc<Put>> {
+        let mut found = self.all_of_source(source);
+        if found.iter().any(|put| put.is_mask()) && !planted::is(Bug::BroughtUnmasked) {
+            found.retain(|put| !put.brought);
+        }
+        found
+    }
+
+    /// Entries under this source digest, newest first.
+    pub(super) fn all_of_source(&mut self, source: &[u8; 32]) -> Vec<Arc<Put>> {
         let mut found = self.table.of_source(source);
         if let Some(segment) = &mut self.segment {
             let table = &mut self.table;
@@ -140,7 +150,15 @@ impl View {
             let mut below = segment.probe(source).iter().filter_map(|put| table.over_segment(put));
             own = below.find(|put| is_own(put));
         }
-        own.or(other)
+        let found = own.or(other)?;
+        if !found.brought {
+            return Some(found);
+        }
+        // Seldom, so there is time to look for a mask.
+        let mut counted = self.of_source(source);
+        counted.retain(|put| put.exec == *exec || (others_count && !put.is_mask()));
+        counted.sort_by_key(|put| put.exec != *exec);
+        counted.into_iter().next()
     }
 
     /// All entries, in the order of adding.
@@ -164,8 +182,8 @@ impl View {
         if let Some(segment) = &mut self.segment {
             let table = &self.table;
             segment.heads(&mut |slot, head| {
-                let (put_id, exec) = (head.put_id, head.exec.unwrap_or(&[0; 32]));
-                if !table.hides(put_id, &head.source, exec, &head.discovered_id) {
+                let put_id = head.put_id;
+                if !table.hides(&Entered::of_head(head)) {
                     let day = table.day_of(put_id).unwrap_or(head.day);
                     all.push(Live { put_id, day, order: head.order, slot: Some(slot) });
                 }
@@ -203,8 +221,7 @@ impl View {
             let mut below = Vec::new();
             let table = &mut self.table;
             segment.heads(&mut |slot, head| {
-                let exec = head.exec.unwrap_or(&[0; 32]);
-                if !table.hides(head.put_id, &head.source, exec, &head.discovered_id) {
+                if !table.hides(&Entered::of_head(head)) {
                     below.push((rank(head.names() == names, head.order), slot));
                 }
             });

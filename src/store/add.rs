@@ -293,6 +293,7 @@ impl Inner {
             source: *sources.digest().as_bytes(),
             exec,
             discovered_id: id_of(&details.discovered),
+            brought: false,
             order: 0,
             day: self.today(),
             made_ms: self.now_ms(),

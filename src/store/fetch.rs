@@ -228,7 +228,7 @@ impl Inner {
         let (leased, bytes) = self.bring(root, (tier, key), &put, &mut draw)?;
         let random = draw.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let put_id = u64::from_le_bytes(random);
-        let mut own = Put { put_id, day: self.today(), made_ms: self.now_ms(), ..put };
+        let mut own = Put { put_id, brought: true, day: self.today(), made_ms: self.now_ms(), ..put };
         for output in own.outputs.iter_mut().filter(|output| output.packed.is_none()) {
             output.stamp = leased.get(&output.object).map(|object| object.stamp).unwrap_or_default();
         }

@@ -92,7 +92,7 @@ impl Inner {
             return None;
         }
         let root = self.root_for_writing().ok()?;
-        self.take_in(&root, layer, put).ok()?;
+        self.take_in(&root, layer, put, true).ok()?;
         self.find_once(sources, &[]).ok()
     }
 

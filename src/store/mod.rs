@@ -273,7 +273,7 @@ impl Store {
 
     /// All entries, in the order of adding. A snapshot: what is added meanwhile may be missing.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + use<> {
-        self.listed(Manifest::entries).into_iter().map(Entry::new)
+        self.listed(Manifest::visible).into_iter().map(Entry::new)
     }
 
     /// The entries of one source digest, in no order: of every executable, and several of one where builds read different
@@ -428,7 +428,10 @@ impl Inner {
         if let Some(why) = self.why_disabled() {
             return Err(StoreError::Disabled(why));
         }
-        self.root().map_err(|error| StoreError::Disabled(error.to_string()))
+        self.root().map_err(|error| match error {
+            OpenError::Newer { path } => StoreError::Newer { path },
+            error => StoreError::Disabled(error.to_string()),
+        })
     }
 
     /// Lets go of a directory that was deleted under this handle, so that the path is opened anew.

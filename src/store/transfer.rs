@@ -17,6 +17,7 @@ use crate::{
     fs::{Access, Dir, Fs, Time},
     layout, manifest,
     objects::{Content, Lent, Objects, Published, Unopened, Unpublished},
+    planted::{self, Bug},
     sync::Arc,
 };
 
@@ -57,7 +58,7 @@ impl Store {
         let mut written = Vec::new();
         if let Some(root) = &root {
             root.manifest.refresh().map_err(|none| repair::unviewed(root, none))?;
-            for put in root.manifest.entries() {
+            for put in root.manifest.visible() {
                 if pick(&Entry::new(put.clone())) && layer.take(&inner.fs, root, &put)? {
                     written.push(put);
                 }
@@ -97,12 +98,12 @@ impl Store {
         let root = inner.root_for_writing().map_err(failed)?;
         root.manifest.refresh().map_err(|none| repair::unviewed(&root, none))?;
         let mut taken = 0;
-        for put in below.manifest.entries() {
+        for put in below.manifest.visible() {
             let own = root.manifest.of_source(&put.source);
             if own.iter().any(|own| own.identity() == put.identity()) || !pick(&Entry::new(put.clone())) {
                 continue;
             }
-            match inner.take_in(&root, &below, &put) {
+            match inner.take_in(&root, &below, &put, false) {
                 Ok(()) => taken += 1,
                 Err(NotTaken::Unusable) => {}
                 Err(NotTaken::Skipped(skip)) => return Err(failed(skip)),
@@ -114,14 +115,20 @@ impl Store {
 
 impl Inner {
     /// Copies the objects of an entry and then makes one like it, with a put id of its own: a DROP of one must not hit
-    /// the other (I9).
-    pub(super) fn take_in(&self, root: &Arc<Root>, below: &Root, put: &Put) -> Result<(), NotTaken> {
+    /// the other (I9). `brought`: nobody has asked for that.
+    pub(super) fn take_in(
+        &self,
+        root: &Arc<Root>,
+        below: &Root,
+        put: &Put,
+        brought: bool,
+    ) -> Result<(), NotTaken> {
         if self.config.max_files() == 0 {
             return Err(Skip::NoRoom.into());
         }
         let random = self.fs.random().map_err(Trouble::of("ask for random bytes", "getrandom".as_ref()))?;
         let day = if put.day == 0 { self.today() } else { put.day };
-        let mut own = Put { put_id: u64::from_le_bytes(random), order: 0, day, ..Put::clone(put) };
+        let mut own = Put { put_id: u64::from_le_bytes(random), brought, order: 0, day, ..Put::clone(put) };
         // Leased until the entry has been read back.
         let mut leases = Vec::new();
         for output in own.outputs.iter_mut().filter(|output| output.packed.is_none()) {
@@ -129,6 +136,9 @@ impl Inner {
             output.stamp = published.stamp;
             output.executable |= published.executable;
             leases.push(published);
+        }
+        if planted::is(Bug::TakenInUnleased) {
+            leases.clear();
         }
         let grown = root.manifest.append(&Record::Put(Box::new(own.clone()))).map_err(Skip::from)?;
         self.keep_limits(root, &own, &[], grown);

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use plugcache::{__sim, How, OpenError, Outputs, Skip, Status, Store, StoreError};
+use plugcache::{__sim, How, OpenError, Outputs, ScrubOptions, Skip, Status, Store, StoreError};
 
 use super::damage::{
     ENTRY, EXEC, PUT, Place, SEAL, append, bytes, found, frame, frames, get, header, put, seed_of,
@@ -110,25 +110,70 @@ fn a_store_with_an_unknown_incompat_flag_is_a_typed_error_and_stays_untouched() 
     }
 }
 
+/// A store of plugins 0 to 2 that a handle has open, taken over by a later version: by a log, and by a segment, that say
+/// so in their headers.
+fn taken_over() -> Vec<(&'static str, Place, Store)> {
+    /// What a later version does, and how that is called.
+    type Case = (&'static str, fn(&Place));
+    let cases: [Case; 3] = [
+        ("a log", |place| fs::write(place.v1("log.2"), header(0, 1, [0, 0, 1])).unwrap()),
+        ("a segment", |place| {
+            fs::write(place.v1("seg.1-1"), header(1, 1, [0, 0, 1])).unwrap();
+            fs::write(place.v1("log.2"), header(0, 2, [0, 0, 0])).unwrap();
+            fs::remove_file(place.v1("log.1")).unwrap();
+        }),
+        ("a segment whose logs are still there", |place| {
+            fs::write(place.v1("log.2"), header(0, 2, [0, 0, 0])).unwrap();
+            fs::write(place.v1("seg.1-1"), header(1, 1, [0, 0, 1 << 31])).unwrap();
+        }),
+    ];
+    let take_over = |(case, change): Case| {
+        let place = Place::with(3);
+        let store = place.open();
+        assert_eq!(found(&store, 3), ALL, "{case}");
+        let seed = seed_of(&fs::read(place.v1("log.1")).unwrap());
+        append(&place.v1("log.1"), &frame(SEAL, 0, b"", seed));
+        change(&place);
+        (case, place, store)
+    };
+    cases.map(take_over).into()
+}
+
 #[test]
 fn a_later_version_that_takes_a_store_over_under_an_open_handle_is_left_alone() {
-    let place = Place::with(3);
-    let store = place.open();
-    assert_eq!(found(&store, 3), ALL);
-    let seed = seed_of(&fs::read(place.v1("log.1")).unwrap());
-    append(&place.v1("log.1"), &frame(SEAL, 0, b"", seed));
-    fs::write(place.v1("log.2"), header(0, 1, [0, 0, 1])).unwrap();
-    let before = place.state();
-    assert!(found(&store, 3).is_empty());
-    let got = get(&store, 5);
-    assert_eq!(got.how, How::Uncached(Skip::Newer));
-    drop(got);
-    let added = store.add(&sources(5), Outputs::bytes("out.so", bytes(5))).unwrap();
-    assert_eq!(added, plugcache::Added::Skipped(Skip::Newer));
-    assert!(matches!(store.forget(&sources(0).digest()), Err(StoreError::Newer { .. })));
-    assert!(!__sim::compact(&store));
-    __sim::sweep(&store);
-    place.must_be_as(&before, "taken over");
+    for (case, place, store) in taken_over() {
+        let before = place.state();
+        assert!(found(&store, 3).is_empty(), "{case}");
+        let got = get(&store, 5);
+        assert_eq!(got.how, How::Uncached(Skip::Newer), "{case}");
+        drop(got);
+        let added = store.add(&sources(5), Outputs::bytes("out.so", bytes(5))).unwrap();
+        assert_eq!(added, plugcache::Added::Skipped(Skip::Newer), "{case}");
+        assert!(matches!(store.forget(&sources(0).digest()), Err(StoreError::Newer { .. })), "{case}");
+        assert!(!__sim::compact(&store), "{case}");
+        __sim::sweep(&store);
+        assert!(matches!(store.rebuild(), Err(StoreError::Newer { .. })), "{case}");
+        assert!(matches!(store.scrub(ScrubOptions::new()), Err(StoreError::Newer { .. })), "{case}");
+        place.must_be_as(&before, case);
+    }
+}
+
+#[test]
+fn a_store_that_only_a_later_version_reads_is_neither_a_layer_nor_imported_nor_imported_into() {
+    for (case, newer, _) in taken_over() {
+        let (before, own) = (newer.state(), Place::with(4));
+        let layered = Store::open(own.config().layer(&newer.dir).build());
+        assert!(matches!(layered, Err(OpenError::Newer { .. })), "{case}: {layered:?}");
+        let store = own.open();
+        assert!(store.import(&newer.dir).is_err(), "{case}");
+        assert_eq!(found(&store, 4).len(), 4, "{case}");
+        newer.must_be_as(&before, case);
+    }
+    for (case, newer, store) in taken_over() {
+        let before = newer.state();
+        assert!(matches!(store.import(&Place::with(4).dir), Err(StoreError::Newer { .. })), "{case}");
+        newer.must_be_as(&before, case);
+    }
 }
 
 /// Right PUT frames of plugin 0 with values that no writer writes; none may lead to bytes.

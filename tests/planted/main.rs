@@ -9,6 +9,7 @@
 )]
 
 mod alone;
+mod below;
 mod durable;
 mod rules;
 mod tended;
@@ -45,6 +46,7 @@ impl Drop for Planted {
 fn every_bug_that_can_be_planted_has_a_check() {
     let files = [
         include_str!("alone.rs"),
+        include_str!("below.rs"),
         include_str!("durable.rs"),
         include_str!("rules.rs"),
         include_str!("tended.rs"),

@@ -1,13 +1,13 @@
-//! Bugs in what looks after a store, and in what lies beside its entries: scrub, rebuild, layers, counters, the memo,
-//! the shared strings of a segment.
+//! Bugs in what looks after a store, and in what lies beside its entries: scrub, rebuild, counters, the memo, the shared
+//! strings of a segment.
 
 use super::{
     catches,
-    world::{add, bytes_of, config, content, find, found, open, open_as, sources, v1, with},
+    world::{bytes_of, config, content, find, found, open, open_as, sources, v1, with},
 };
 use plugcache::{
     __sim::{self, At, Bug, Disk, Failure, Fault, Process, Verb},
-    Added, Entry, ScrubOptions, SourceDigest, Sources, Store, Toolchain,
+    Entry, ScrubOptions, SourceDigest, Sources, Toolchain,
 };
 use std::time::Duration;
 
@@ -53,34 +53,6 @@ fn i9_a_rebuild_brings_nothing_back_that_was_dropped() {
         assert_eq!(found(&disk, "a"), None, "I9: a dropped entry is back");
         assert_eq!(found(&disk, "b"), Some(content("b")), "I6: nothing comes back");
     });
-}
-
-const LAYER: &str = "/srv/layer";
-
-#[test]
-fn i9_what_was_forgotten_above_a_layer_is_not_found_in_it() {
-    catches(Bug::MaskIgnored, || {
-        let disk = with(&["own"]);
-        disk.plant_dir("/srv");
-        let below = with_at(&disk, "/srv/below", &["a", "b"]);
-        below.export(LAYER.as_ref(), |_| true).unwrap();
-        let layered = || open_as(disk.process(), config().layer(LAYER).build());
-        let store = layered();
-        assert_eq!(find(&store, "a"), Some(content("a")), "I5: what lies in the layer is not found");
-        assert_eq!(store.forget(&sources("a").digest()).unwrap(), 1);
-        for store in [store, layered()] {
-            assert_eq!(find(&store, "a"), None, "I9: a forgotten entry of a layer is found");
-            assert_eq!(find(&store, "b"), Some(content("b")), "I9: another went with it");
-        }
-    });
-}
-
-/// Another store on the disk, with these keys.
-fn with_at(disk: &Disk, dir: &str, keys: &[&str]) -> Store {
-    let made = plugcache::Config::builder(dir).exec(config().build().exec().clone()).memo(false).build();
-    let store = open_as(disk.process(), made);
-    keys.iter().for_each(|key| assert_eq!(add(&store, key, key), Added::Stored));
-    store
 }
 
 #[test]

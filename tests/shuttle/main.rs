@@ -10,12 +10,15 @@
 
 use plugcache::{
     __sim::{self, Disk},
-    Added, Config, Exec, How, NO_OPTIONS, Outputs, Sources, Store, Toolchain,
+    Added, Config, Exec, How, NO_OPTIONS, Outputs, Skip, Sources, Store, SweepOptions, Toolchain,
 };
 use shuttle::thread;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 /// Schedules per test, random and by priorities (PCT) half and half.
@@ -111,5 +114,45 @@ fn a_thread_that_closes_the_store_leaves_the_others_with_misses_and_skips() {
         closer.join().unwrap();
         assert!(store.find(&sources("first")).is_none());
         assert_eq!(artifact.primary().read().unwrap(), b"first", "an open artifact stays usable");
+    });
+}
+
+/// The sweep drops an entry that nobody has used for long, and removes its object; a thread of the same handle is about to
+/// name that object anew.
+#[test]
+fn threads_that_find_and_add_while_another_sweeps_lose_nothing() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    try_schedules(|| {
+        let (disk, store) = store();
+        // So that others get between the looks at its entries.
+        disk.set_size("ENTRIES_SLICE", 1);
+        add(&store, "old");
+        disk.advance_clock(10 * DAY);
+        ["first", "second"].iter().for_each(|text| add(&store, text));
+        let other = store.clone();
+        let sweeper = thread::spawn(move || other.sweep(SweepOptions::new().idle_max(5 * DAY)).unwrap());
+        let other = store.clone();
+        let adder = thread::spawn(move || {
+            let added = other.add(&sources("heir"), Outputs::bytes("o", "old")).unwrap();
+            let found = other.find(&sources("heir")).map(|artifact| artifact.primary().read().unwrap());
+            match added {
+                Added::Stored => assert_eq!(found.as_deref(), Some(&b"old"[..]), "swept while it was added"),
+                // The sweep holds it exclusively, to remove it (I13).
+                _ => assert_eq!(added, Added::Skipped(Skip::Busy)),
+            }
+            add(&other, "new");
+            added
+        });
+        for text in ["first", "second"] {
+            assert!(holds(&store, text), "a sweep hides nothing: {text}");
+        }
+        let added = adder.join().unwrap();
+        let swept = sweeper.join().unwrap();
+        assert_eq!(swept.dropped.idle_max, 1, "{swept:?}");
+        for text in ["first", "second", "new"] {
+            assert!(holds(&store, text), "{text}");
+        }
+        assert_eq!(store.find(&sources("heir")).is_some(), added == Added::Stored, "heir");
+        assert!(store.find(&sources("old")).is_none());
     });
 }

@@ -1,11 +1,14 @@
 //! The one function that judges a disk after whatever happened to it.
 
 use super::{
-    CANARIES, V1, config, find,
+    CANARIES, V1,
+    beside::{Beside, open_as},
+    find,
+    memo::{SRC, is_memo_right},
     model::{After, Key, Model, State},
-    open,
+    workload::{LAZY, Setup},
 };
-use plugcache::{__sim::Disk, Durability, Store};
+use plugcache::{__sim::Disk, Store};
 use std::collections::BTreeMap;
 
 /// What the check itself adds: a key and a content that no workload uses.
@@ -17,17 +20,18 @@ pub(super) type Found = BTreeMap<Key, State>;
 /// One handle per executable, each a process of its own.
 struct Handles<'a> {
     disk: &'a Disk,
+    setup: Setup,
     stores: BTreeMap<u8, Store>,
 }
 
 impl Handles<'_> {
-    fn of(disk: &Disk) -> Handles<'_> {
-        Handles { disk, stores: BTreeMap::new() }
+    fn of(disk: &Disk, beside: Beside) -> Handles<'_> {
+        Handles { disk, setup: Setup { beside, ..LAZY }, stores: BTreeMap::new() }
     }
 
     fn store(&mut self, exec: u8) -> Result<&Store, String> {
         if !self.stores.contains_key(&exec) {
-            let opened = open(&self.disk.process(), config(exec, Durability::Lazy));
+            let opened = open_as(&self.disk.process(), exec, self.setup);
             self.stores.insert(exec, opened.map_err(|error| format!("open: {error:?}"))?);
         }
         Ok(&self.stores[&exec])
@@ -40,26 +44,34 @@ impl Handles<'_> {
 
 /// Reopens, finds all, adds once more, finds that; reopens again, finds all. Changes the disk: give it a copy.
 pub(super) fn check(disk: &Disk, model: &Model, after: After) -> Result<Found, String> {
-    let found = Handles::of(disk).find_all(model)?;
+    check_with(disk, model, after, Beside::Nothing)
+}
+
+/// As [`check`], by handles that ask this beside the store.
+pub(super) fn check_with(disk: &Disk, model: &Model, after: After, beside: Beside) -> Result<Found, String> {
+    let found = Handles::of(disk, beside).find_all(model)?;
     for (key, state) in &found {
         let allowed = model.allowed(*key, after);
         if !allowed.contains(state) {
             return Err(format!("key {key:?} is {state:?} and may be {allowed:?} after {after:?}"));
         }
     }
-    let mut handles = Handles::of(disk);
+    let mut handles = Handles::of(disk, beside);
     let (key, number) = FRESH;
     let added = handles.store(key.1)?.add(&super::sources_of(key.0), super::outputs(number));
     if added != Ok(plugcache::Added::Stored) {
         return Err(format!("the next add is not stored: {added:?}"));
     }
-    for mut handles in [handles, Handles::of(disk)] {
+    for mut handles in [handles, Handles::of(disk, beside)] {
         if find(handles.store(key.1)?, key.0)? != Some(number) {
             return Err("what the next add stored is not found".into());
         }
         same(&found, &handles.find_all(model)?, model, after)?;
     }
     canaries(disk)?;
+    if disk.exists(SRC) {
+        is_memo_right(disk)?;
+    }
     Ok(found)
 }
 

@@ -7,12 +7,16 @@
 //! and at most [`cuts_max`] power cuts, unless an equal state was.
 
 use super::{
-    States, bound,
-    check::check,
+    States,
+    beside::Beside,
+    bound,
+    check::check_with,
     in_parallel,
     model::{After, Model},
     pins::MEETING_STATES,
-    scenes::{Interruption, SCENES, Scene, Went, key_and_state},
+    scenes::{SCENES, Scene},
+    stage::{Interruption, writes},
+    verdict::so_far,
     workload::{LAZY, Op, SYNC, Setup},
 };
 use plugcache::__sim::{Disk, Schedules};
@@ -29,16 +33,17 @@ fn schedules_max() -> usize {
 }
 
 #[derive(Default)]
-struct Tally {
-    states: States,
+pub(super) struct Tally {
+    pub(super) states: States,
     crashed: Mutex<HashSet<(u64, u64, u64)>>,
     judged: Mutex<HashSet<(u64, u64, After)>>,
-    counts: Mutex<[usize; 2]>,
+    /// Kills, power cuts, and the schedules in which they were.
+    pub(super) counts: Mutex<[usize; 3]>,
     wrong: Mutex<Vec<String>>,
 }
 
 impl Tally {
-    fn judge(&self, disk: &Disk, model: &Model, after: After) -> Result<(), String> {
+    fn judge(&self, disk: &Disk, model: &Model, after: After, beside: Beside) -> Result<(), String> {
         self.counts.lock().unwrap()[usize::from(after == After::Cut)] += 1;
         let print = disk.fingerprint();
         self.states.note(print);
@@ -46,38 +51,43 @@ impl Tally {
             return Ok(());
         }
         let story = disk.story();
-        check(&disk.snapshot(), model, after).map(|_| ()).map_err(|why| format!("{why}\n{story}"))
+        let checked = check_with(&disk.snapshot(), model, after, beside);
+        checked.map(|_| ()).map_err(|why| format!("{why}\nafter {after:?}\n{story}"))
     }
 
     /// All are killed now; or the power goes.
-    fn crash(&self, disk: &Disk, model: &Model) -> Result<(), String> {
+    fn crash(&self, disk: &Disk, model: &Model, beside: Beside) -> Result<(), String> {
         let print = (disk.fingerprint_before_cut(), model.print(After::Kill), model.print(After::Cut));
         if !self.crashed.lock().unwrap().insert(print) {
             return Ok(());
         }
-        self.judge(&disk.snapshot(), model, After::Kill)?;
-        disk.snapshot().power_cuts(cuts_max()).try_for_each(|cut| self.judge(&cut, model, After::Cut))
+        self.judge(&disk.snapshot(), model, After::Kill, beside)?;
+        let mut cuts = disk.snapshot().power_cuts(cuts_max());
+        cuts.try_for_each(|cut| self.judge(&cut, model, After::Cut, beside))
     }
-}
 
-/// What may be found after all that has happened so far.
-fn so_far(before: &Model, went: &[Went], setup: Setup) -> Model {
-    let durable = setup.durability == SYNC.durability;
-    let mut model = before.clone();
-    for went in went {
-        match (key_and_state(went.op), went.acked) {
-            (Some((key, state)), Some(_)) => model.sure(key, state, durable),
-            (Some((key, state)), None) => model.unsure(key, state),
-            (None, _) => {}
-        }
+    /// Crashes these scenes everywhere, with lazy handles and with synced ones.
+    pub(super) fn crash_all<'a>(&self, scenes: impl Iterator<Item = &'a Scene>) {
+        // What walks through all directories syncs nothing on its way.
+        let kinds = |scene: &Scene| if scene.is_long() { bound(1, 2) } else { 2 };
+        let jobs = scenes.flat_map(|scene| {
+            let setups = [LAZY, SYNC].map(|kind| Setup { durability: kind.durability, ..scene.setup });
+            setups.into_iter().take(kinds(scene)).map(|setup| Scene { setup, ..*scene })
+        });
+        in_parallel(jobs.collect(), |scene| {
+            if let Err(why) = explore(self, &scene) {
+                self.wrong.lock().unwrap().push(why);
+            }
+        });
+        let wrong = self.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     }
-    model
 }
 
 /// Whether each key is written by one process alone, so that its states have an order.
 fn is_parted(scene: &Scene) -> bool {
     let keys =
-        |role: &[Op]| -> HashSet<_> { role.iter().filter_map(|op| Some(key_and_state(*op)?.0)).collect() };
+        |role: &[Op]| -> HashSet<_> { role.iter().flat_map(|op| writes(*op)).map(|(key, _)| key).collect() };
     let all: Vec<_> = scene.roles.iter().flat_map(|role| keys(role)).collect();
     let writers = scene.roles.iter().filter(|role| !keys(role).is_empty()).count();
     writers == 2
@@ -101,34 +111,38 @@ fn play(
             let (position, is_time) = choose(can);
             let now = disk.changes();
             if wrong.is_ok() && is_time && now != changes {
-                wrong = tally.crash(disk, &so_far(&start.1, went, scene.setup));
+                wrong = tally.crash(disk, &so_far(&start.1, went, scene.setup), scene.setup.beside);
             }
             changes = now;
             position
         },
     );
     let label = || format!("{:?}, {}\n{:?}", scene.setup, played.label(scene), played.went);
-    wrong.and_then(|()| played.judge(scene)).map_err(|why| format!("{why}\n{}", label()))
+    tally.counts.lock().unwrap()[2] += 1;
+    let judged = wrong.and_then(|()| played.judge(scene)).and_then(|()| played.all_stored(scene));
+    judged.map_err(|why| format!("{why}\n{}", label()))
 }
 
 /// Every schedule of a scene.
 fn explore(tally: &Tally, scene: &Scene) -> Result<(), String> {
     let start = scene.start();
-    for (first, reverse) in (0..scene.roles.len()).flat_map(|first| [(first, false), (first, true)]) {
-        for after in 1.. {
+    let orders = if scene.roles.len() > 2 { &[false, true][..] } else { &[false] };
+    for first in 0..scene.roles.len() {
+        for (after, reverse) in scene
+            .moments(&start, first)
+            .into_iter()
+            .flat_map(|after| orders.iter().map(move |order| (after, *order)))
+        {
             let mut interruption = Interruption { first, after, reverse, steps: 0 };
             play(tally, scene, &start, |can| {
                 let position = interruption.choose(can);
                 // What comes before the interruption comes before every later one too.
                 (position, interruption.steps == after)
             })?;
-            if interruption.is_too_late() {
-                break;
-            }
         }
     }
     let mut schedules = Schedules::with_preemptions(2);
-    for _ in 0..schedules_max() {
+    for _ in 0..if scene.is_long() { 0 } else { schedules_max() } {
         play(tally, scene, &start, |can| (schedules.choose(can), true))?;
         if !schedules.advance() {
             break;
@@ -142,16 +156,11 @@ fn killed_or_cut_at_any_point_of_a_meeting_nothing_acknowledged_is_lost() {
     let tally = Tally::default();
     let scenes: Vec<_> = SCENES.iter().filter(|scene| is_parted(scene) && !scene.is_long()).collect();
     assert!(scenes.len() >= 4);
-    let jobs = scenes.into_iter().flat_map(|scene| [LAZY, SYNC].map(|setup| Scene { setup, ..*scene }));
-    in_parallel(jobs.collect(), |scene| {
-        if let Err(why) = explore(&tally, &scene) {
-            tally.wrong.lock().unwrap().push(why);
-        }
-    });
-    let [kills, cuts] = *tally.counts.lock().unwrap();
+    tally.crash_all(scenes.into_iter());
+    let [kills, cuts, runs] = *tally.counts.lock().unwrap();
     let states = tally.states.count();
-    println!("crash: {states} distinct states of processes that meet; {kills} kills, {cuts} power cuts");
-    let wrong = tally.wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    println!(
+        "crash: {states} distinct states of processes that meet; {kills} kills, {cuts} power cuts in {runs} schedules"
+    );
     MEETING_STATES.check(states);
 }

@@ -15,7 +15,8 @@ use plugcache::{
 };
 use std::{path::Path, time::Duration};
 
-const SRC: &str = "/src";
+/// Where the sources lie.
+pub(super) const SRC: &str = "/src";
 const MEMO: &str = "/home/u/store/v1/memo";
 const FILES: usize = 12;
 
@@ -54,6 +55,31 @@ fn digest(disk: &Disk) -> (SourceDigest, Vec<Step>) {
 /// The digest of what is there, by reading all of it.
 fn truth(disk: &Disk) -> SourceDigest {
     __sim::digest(disk.snapshot().process(), of(0..FILES)).unwrap().digest()
+}
+
+/// Somebody writes all sources anew, each as a version of this number.
+pub(super) fn edit(disk: &Disk, version: u8) {
+    disk.plant_dir(SRC);
+    paths(0..FILES).iter().for_each(|path| disk.plant_file(path, format!("{path}, {version}")));
+}
+
+/// Other bytes in all sources, under the times that they have.
+pub(super) fn rewrite(disk: &Disk, bytes: &[u8]) {
+    paths(0..FILES).iter().for_each(|path| disk.damage(path, 0, bytes));
+}
+
+/// Digests all sources, if that can be done; whatever the memo says, the digest is that of what is there.
+pub(super) fn digests_right(disk: &Disk, store: &Store) -> Result<bool, String> {
+    let digest = |digested: Result<Sources, _>| digested.ok().map(|sources: Sources| sources.digest());
+    let Some(by_memo) = digest(of(0..FILES).digest_with(store)) else { return Ok(false) };
+    let read = digest(__sim::digest(disk.snapshot().process(), of(0..FILES)));
+    if read == Some(by_memo) { Ok(true) } else { Err("a digest is not that of what is there".into()) }
+}
+
+/// The same for a new process, which may find a memo in whatever state.
+pub(super) fn is_memo_right(disk: &Disk) -> Result<(), String> {
+    let opened = open(&disk.process(), config(0, LAZY.durability).memo(true));
+    digests_right(disk, &opened.map_err(|error| error.to_string())?).map(drop)
 }
 
 fn opened(trace: &[Step]) -> usize {

@@ -6,9 +6,13 @@
 //! check       reopen, find all, add, find, reopen, find all
 //! workload    operations of processes, told to the model; every moment of them kept
 //! workloads   the table of them
+//! beside      what may lie beside a store: a layer, another store, a tier
 //! kills       kill, tear, cut; cut again in the recovery
 //! faults      every call failing in every way
-//! scenes      several processes that meet on one disk
+//! scenes      several processes that meet on one disk: the table
+//! stage       .. how one is played
+//! verdict     .. how it is judged
+//! encounters  two that import, mask, promote, fetch, scrub or rebuild beside others: the table, and all of the below
 //! writers     .. interleaved at every verb
 //! meetings    .. and all killed, or the power cut, at every point of that
 //! histories   random operations, crashes and clocks
@@ -23,7 +27,9 @@
 //!
 //! `PLUGCACHE_CRASH=full cargo test --release --test it crash -- --nocapture` takes the large bounds.
 
+mod beside;
 mod check;
+mod encounters;
 mod faults;
 mod fetch;
 mod histories;
@@ -36,7 +42,9 @@ mod model;
 mod pins;
 mod rules;
 mod scenes;
+mod stage;
 mod turns;
+mod verdict;
 mod workload;
 mod workloads;
 mod writers;

@@ -73,8 +73,13 @@ impl Model {
 
     /// One of these it is, and nobody knows which.
     pub(super) fn any(&mut self, key: Key, states: &BTreeSet<State>) {
+        self.one_of(key, states, false);
+    }
+
+    /// As [`any`](Model::any); `durable`: none that was before can come back.
+    pub(super) fn one_of(&mut self, key: Key, states: &BTreeSet<State>, durable: bool) {
         for (place, state) in states.iter().enumerate() {
-            self.push(key, Event { state: *state, sure: place == 0, durable: false });
+            self.push(key, Event { state: *state, sure: place == 0, durable: durable && place == 0 });
         }
     }
 

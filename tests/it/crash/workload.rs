@@ -1,9 +1,12 @@
 //! Operations, run by processes on one disk and told to the model, with every moment of them kept.
 
 use super::{
-    V1, check,
+    V1,
+    beside::{Beside, open_as},
+    check,
     check::Files,
     config, find,
+    memo::{digests_right, edit, rewrite},
     model::{After, Key, Model},
     open, outputs, sources_of,
 };
@@ -28,6 +31,18 @@ pub(super) enum Op {
     Scrub,
     Rebuild,
     Sync,
+    /// Takes in what the other store has, see [`super::beside`].
+    Import,
+    /// Finds what the tier has.
+    Fetch,
+    /// Somebody writes all sources anew, each as a version of this number.
+    Edit(u8),
+    /// All sources are digested.
+    Digest,
+    /// Somebody writes all sources anew within the tick of a coarse clock: nothing but their bytes shows it.
+    Rewrite,
+    /// The power was cut: the last bytes of all sources are lost, and their times stay.
+    LoseSources,
     /// So many hours pass.
     Hours(u64),
     /// The kernel's boot id changes, as if the machine had been started anew with everything in place.
@@ -47,10 +62,14 @@ pub(super) enum Op {
 pub(super) struct Setup {
     pub(super) durability: Durability,
     pub(super) max_files: u64,
+    pub(super) beside: Beside,
+    /// Digests of unchanged files are written into the store.
+    pub(super) memo: bool,
 }
 
-pub(super) const LAZY: Setup = Setup { durability: Durability::Lazy, max_files: 4096 };
-pub(super) const SYNC: Setup = Setup { durability: Durability::Sync, max_files: 4096 };
+pub(super) const LAZY: Setup =
+    Setup { durability: Durability::Lazy, max_files: 4096, beside: Beside::Nothing, memo: false };
+pub(super) const SYNC: Setup = Setup { durability: Durability::Sync, ..LAZY };
 
 /// What an operation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +169,7 @@ impl World {
 
     fn store(&mut self, exec: u8) -> Option<Store> {
         if !self.stores.contains_key(&exec) {
-            let config = config(exec, self.setup.durability).max_files(self.setup.max_files);
-            match open(&self.process, config) {
+            match open_as(&self.process, exec, self.setup) {
                 Ok(store) => self.stores.insert(exec, store),
                 Err(error) if self.is_strict => panic!("open: {error:?}"),
                 Err(_) => return None,
@@ -233,6 +251,13 @@ impl World {
                 logs.for_each(|name| self.disk.remove(format!("{V1}/{}", name.to_string_lossy())));
             }
             Op::Damage(number) => damage(&self.disk, number),
+            Op::Edit(version) => edit(&self.disk, version),
+            Op::Rewrite => rewrite(&self.disk, b"anew"),
+            Op::LoseSources => {
+                self.close();
+                rewrite(&self.disk, &[0; 4]);
+                self.disk.set_boot_id(Some([self.verbs() as u8; 16]));
+            }
             Op::DamageSegment => {
                 self.close();
                 let names =
@@ -283,6 +308,7 @@ impl World {
             Op::Scrub => store.scrub(ScrubOptions::new().threads(1)).is_ok(),
             Op::Rebuild => store.rebuild().is_ok(),
             Op::Sync => store.sync().is_ok(),
+            Op::Digest => digests_right(&self.disk, store)?,
             _ => true,
         })
     }
@@ -443,7 +469,12 @@ impl Past {
 
 /// Sets a store up without crashes: its last state, with everything of it durable or not.
 pub(super) fn prepare(start: &Disk, ops: &[Op]) -> (Disk, Model) {
-    let mut world = World::on(start.snapshot(), Model::default());
+    prepare_from(start, Model::default(), ops)
+}
+
+/// As [`prepare`], where this may be found before.
+pub(super) fn prepare_from(start: &Disk, model: Model, ops: &[Op]) -> (Disk, Model) {
+    let mut world = World::on(start.snapshot(), model);
     for op in ops {
         world.run(*op).unwrap();
     }

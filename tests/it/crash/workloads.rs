@@ -34,9 +34,10 @@ const C: (u8, u8) = (13, 0);
 const A2: (u8, u8) = (1, 1);
 
 const THREE: Setup = Setup { max_files: 3, ..LAZY };
+const MEMO: Setup = Setup { memo: true, ..LAZY };
 
 /// All of them. Each runs with lazy handles and with synced ones.
-pub(super) static WORKLOADS: [Workload; 23] = [
+pub(super) static WORKLOADS: [Workload; 26] = [
     workload("add of new bytes", &[Add(B, 4)], &[Add(A, 2), Find(A)]),
     workload("add of two outputs of several pages", &[], &[Add(A, 7)]),
     workload("add of bytes that are there", &[Add(B, 2)], &[Add(A, 2), Add(A2, 2)]),
@@ -97,6 +98,18 @@ pub(super) static WORKLOADS: [Workload; 23] = [
         &[Add(A, 2), Add(B, 4), Open(LAZY), Find(A)],
         &[Open(LAZY), Find(A), Forget(B), Compact, Open(LAZY), Compact, Find(A)],
     ),
+    // What was digested is written down; then all is edited, and what is written takes the place of the first memo.
+    workload(
+        "digest",
+        &[Edit(0), Hours(1), Settle],
+        &[Open(MEMO), Digest, Add(A, 2), Open(MEMO), Digest, Find(A)],
+    ),
+    workload(
+        "digest what was edited",
+        &[Edit(0), Hours(1), Open(MEMO), Digest, Settle, Edit(1), Hours(1)],
+        &[Open(MEMO), Digest, Open(MEMO), Digest, LoseSources, Open(MEMO), Digest],
+    ),
+    workload("digest what is young", &[Edit(0)], &[Open(MEMO), Digest, Rewrite, Open(MEMO), Digest]),
     Workload { from_nothing: true, ..workload("creation", &[], &[Add(A, 2), Add(B, 2)]) },
     Workload {
         sizes: ROTATES,

@@ -8,14 +8,15 @@ use super::{
     bound,
     check::{files, only_grown},
     pins::{INTERRUPTIONS, SCHEDULES, STOPS},
-    scenes::{Interruption, Played, SCENES, Scene},
+    scenes::{SCENES, Scene},
+    stage::{Interruption, Played},
     workload::Op,
 };
 use plugcache::__sim::{Process, Random, Schedules};
 use std::sync::Mutex;
 
 /// All schedules with at most so many preemptions, up to a bound.
-fn explore(scene: &Scene, preemptions: usize, runs_max: usize) -> (usize, bool) {
+pub(super) fn explore(scene: &Scene, preemptions: usize, runs_max: usize) -> (usize, bool) {
     let start = scene.start();
     let mut schedules = Schedules::with_preemptions(preemptions);
     for run in 1..=runs_max {
@@ -73,37 +74,42 @@ fn a_process_interrupted_at_any_verb_by_all_the_others_loses_nothing() {
 #[test]
 fn in_random_order_with_and_without_a_kill_nothing_acknowledged_is_lost() {
     for scene in &SCENES {
-        let start = scene.start();
-        for seed in 0..bound(24, 10_000) as u64 {
-            let mut random = Random::new(seed);
-            let victim = random.below(scene.roles.len());
-            let at = 1 + random.below(90);
-            let switch = 1 + random.below(12);
-            let plan = |number, process: &Process| {
-                if seed % 2 == 1 && number == victim {
-                    process.kill_after(at);
-                }
-            };
-            let mut last = 0;
-            let mut before = files(&start.0);
-            let played = scene.play(&start, plan, |disk, can| {
-                if seed % 8 == 0 {
-                    let now = files(disk);
-                    only_grown(&before, &now).unwrap();
-                    before = now;
-                }
-                match can.iter().position(|number| *number == last) {
-                    Some(stay) if random.below(switch) > 0 => stay,
-                    _ => {
-                        let position = random.below(can.len());
-                        last = can[position];
-                        position
-                    }
-                }
-            });
-            if let Err(why) = played.judge(scene) {
-                panic!("seed {seed}, {}\n{why}\n{:?}", played.label(scene), played.went);
+        at_random(scene, bound(24, 10_000));
+    }
+}
+
+/// Plays a scene in random orders; in every second one a process is killed at a random verb.
+pub(super) fn at_random(scene: &Scene, seeds: usize) {
+    let start = scene.start();
+    for seed in 0..seeds as u64 {
+        let mut random = Random::new(seed);
+        let victim = random.below(scene.roles.len());
+        let at = 1 + random.below(90);
+        let switch = 1 + random.below(12);
+        let plan = |number, process: &Process| {
+            if seed % 2 == 1 && number == victim {
+                process.kill_after(at);
             }
+        };
+        let mut last = 0;
+        let mut before = files(&start.0);
+        let played = scene.play(&start, plan, |disk, can| {
+            if seed % 8 == 0 {
+                let now = files(disk);
+                only_grown(&before, &now).unwrap();
+                before = now;
+            }
+            match can.iter().position(|number| *number == last) {
+                Some(stay) if random.below(switch) > 0 => stay,
+                _ => {
+                    let position = random.below(can.len());
+                    last = can[position];
+                    position
+                }
+            }
+        });
+        if let Err(why) = played.judge(scene) {
+            panic!("seed {seed}, {}\n{why}\n{:?}", played.label(scene), played.went);
         }
     }
 }
