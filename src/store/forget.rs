@@ -42,8 +42,12 @@ impl Store {
         if artifact.is_of_layer() {
             return self.0.mask(&put.source).is_ok_and(|hidden| hidden > 0);
         }
+        if put.brought {
+            // Else the next find would bring it once more. If it cannot be hidden, dropping it is better than nothing.
+            let _ = self.0.mask(&put.source);
+        }
         let of_it = |root: &Root| {
-            let mut found = root.manifest.of_source(&put.source);
+            let mut found = root.manifest.all_of_source(&put.source);
             found.retain(|entry| entry.put_id == put.put_id);
             found
         };

@@ -134,6 +134,21 @@ fn an_artifact_of_a_layer_that_does_not_load_is_built_anew_once() {
 }
 
 #[test]
+fn a_promoted_artifact_that_does_not_load_is_not_promoted_once_more() {
+    let (_, upper, layer) = above(2);
+    let config = || upper.config().layer(&layer).promote(true);
+    let store = open(config());
+    assert!(store.reject(&store.find(&sources(0)).unwrap(), "it does not load"));
+    for store in [&store, &open(config())] {
+        assert_eq!(found(store, 2), [1]);
+    }
+    assert_eq!((get(&store, 0).how, get(&store, 0).how), (How::Built, How::Hit));
+    // One of one's own that does not load lets what lies below alone.
+    assert!(store.reject(&store.find(&sources(0)).unwrap(), "neither does this"));
+    assert_eq!(get(&store, 0).how, How::Built);
+}
+
+#[test]
 fn a_promoted_entry_is_found_without_the_layer_and_without_promotion_nothing_is_copied() {
     let (_, upper, layer) = above(COUNT);
     let plain = open(upper.config().layer(&layer));
