@@ -67,8 +67,8 @@ impl S3Config {
 /// A bucket of an engine that speaks S3.
 pub struct S3Bucket {
     pub(crate) nodes: Nodes<Arc<AmazonS3>>,
-    /// For what the client underneath has no call for.
-    pub(crate) http: reqwest::Client,
+    /// How long a connection may take to be made.
+    pub(crate) connect: Duration,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     bucket: String,
@@ -118,8 +118,6 @@ impl S3Bucket {
         };
         let nodes = nodes.into_iter().map(|node| node.map(Arc::new).map_err(|error| translated(&error)));
         let nodes = Nodes::new(nodes.collect::<Result<_, _>>()?);
-        let http = reqwest::Client::builder().connect_timeout(config.connect).build();
-        let http = http.map_err(|error| BucketError::Unreachable(format!("no client: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("plugcache-remote")
@@ -127,7 +125,8 @@ impl S3Bucket {
             .enable_time()
             .build()
             .map_err(|error| BucketError::Unreachable(format!("no threads: {error}")))?;
-        Ok(S3Bucket { nodes, http, runtime: Some(runtime), bucket: config.bucket.clone() })
+        let (connect, bucket) = (config.connect, config.bucket.clone());
+        Ok(S3Bucket { nodes, connect, runtime: Some(runtime), bucket })
     }
 
     fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {

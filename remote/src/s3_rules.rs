@@ -48,7 +48,10 @@ impl S3Bucket {
         method: Method,
         body: String,
     ) -> Result<String, BucketError> {
-        let (store, client) = (node.clone(), self.http.clone());
+        // Made when it is needed: that takes milliseconds, which no host that starts need wait for.
+        let client = reqwest::Client::builder().connect_timeout(self.connect).build();
+        let client = client.map_err(|error| BucketError::Unreachable(format!("no client: {error}")))?;
+        let store = node.clone();
         let answer = self.in_time(total, async move {
             let options = SignedUrlOptions::new().with_query([("lifecycle", "")]);
             let signed = store.signed_url_opts(method.clone(), &Path::default(), TOTAL, &options).await;
