@@ -112,13 +112,17 @@ fn a_request_to_end_that_comes_to_plugcache_alone_reaches_the_command() {
 fn who_waits_for_another_ends_at_once_when_interrupted() {
     let place = Place::new();
     place.write("a.c", "a");
-    place.write("tool", "#!/bin/sh\necho run >> \"$RUNS\"\nsleep 3\ncat a.c > a.so\n");
+    // However busy the machine is, it builds until the other one has ended.
+    let until = "while [ ! -e go ]; do sleep 0.05; done";
+    place.write("tool", format!("#!/bin/sh\necho run >> \"$RUNS\"\n{until}\ncat a.c > a.so\n"));
     let mut builds = place.command(ONE).spawn().unwrap();
     wait_until(|| place.runs() == 1);
     let mut waits = place.command(ONE).spawn().unwrap();
     thread::sleep(Duration::from_millis(300));
     kill("INT", i64::from(waits.id()));
-    assert_eq!(waits.wait().unwrap().signal(), Some(2));
+    let ended = waits.wait().unwrap();
+    place.write("go", "");
+    assert_eq!(ended.signal(), Some(2), "{ended:?}");
     assert!(builds.wait().unwrap().success());
     assert_eq!(place.runs(), 1);
 }
