@@ -134,7 +134,7 @@ impl Outputs {
     /// # let sources = Sources::new("doc/1", &none, NO_OPTIONS).bytes("big", "1").digest()?;
     /// let up_to_half = |copied| if copied < 1 << 19 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
     /// assert!(store.add(&sources, Outputs::file("big.so", &big).copying(up_to_half)).is_err());
-    /// assert!(store.find(&sources).artifact().is_none());
+    /// assert!(store.find(&sources).is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copying(mut self, told: impl Fn(u64) -> ControlFlow<()> + Send + Sync + 'static) -> Outputs {
