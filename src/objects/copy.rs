@@ -116,11 +116,15 @@ impl Copy<'_> {
             chunk.truncate(len);
             write_all(self.writer, self.staged, &chunk)?;
             at += len as u64;
-            if self.watch.is_some_and(|watch| watch(at).is_break()) {
-                return Err(self.bad("adding it was stopped".into()));
-            }
+            self.tell(at)?;
             chunk = take(chunk);
         }
+    }
+
+    /// Whoever watches hears of so many bytes, and may stop here.
+    pub(super) fn tell(&self, copied: u64) -> Result<(), Unpublished> {
+        let is_over = self.watch.is_some_and(|watch| watch(copied).is_break());
+        if is_over { Err(self.bad("adding it was stopped".into())) } else { Ok(()) }
     }
 
     fn bad(&self, problem: String) -> Unpublished {

@@ -188,7 +188,11 @@ impl Objects {
         if self.clones() {
             match copy.writer.clone_from(copy.source) {
                 // What is hashed is the clone: the source may change meanwhile.
-                Ok(()) => return Ok(hash_of(copy.writer).map_err(Trouble::of("read", copy.staged))?),
+                Ok(()) => {
+                    let digest = hash_of(copy.writer).map_err(Trouble::of("read", copy.staged))?;
+                    copy.tell(len)?;
+                    return Ok(digest);
+                }
                 Err(_) => self.cannot_clone.store(true, Ordering::Relaxed),
             }
         }

@@ -119,9 +119,9 @@ impl Outputs {
         self
     }
 
-    /// While files are copied `told` hears, after every 256 KiB or less, how many bytes of all of them are copied. If it
-    /// answers [`ControlFlow::Break`] the add ends with a [`NoOutput`](crate::NoOutput): nothing is stored, and what was
-    /// copied is removed.
+    /// While files are copied `told` hears, after every 256 KiB or less, how many bytes of all of them are copied; once for
+    /// each file where the file system shares blocks. If it answers [`ControlFlow::Break`] the add ends with a
+    /// [`NoOutput`](crate::NoOutput): nothing is stored, and what was copied is removed.
     ///
     /// ```
     /// # use plugcache::{Config, NO_OPTIONS, Outputs, Sources, Store, Toolchain};

@@ -35,7 +35,7 @@ fn an_add_that_is_stopped_at_any_chunk_stores_nothing_and_leaves_nothing() {
     let whole = Place::new();
     let (heard, added) = add(&whole, usize::MAX);
     assert_eq!(added, Some(Added::Stored));
-    if heard.is_empty() {
+    if heard.len() == LENS.len() {
         return println!("skipped: this file system shares blocks and copies none");
     }
     let sum = LENS.iter().sum::<usize>() as u64;
