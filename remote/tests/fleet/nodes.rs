@@ -96,6 +96,17 @@ fn on_garage_a_killed_node_costs_a_publisher_and_ten_hosts_no_error_and_no_compi
     Ok(format!("{}; killed after {at_kill} of {all} loads, back after {at_start}", summary(&bed, &reports)))
 }
 
+/// Three hosts with the usual deadlines, each with another node first.
+fn three_hosts(bed: &Bed, cluster: &Cluster) -> Vec<Report> {
+    let mut crew = Crew::new();
+    for number in 0..3 {
+        let machine = format!("host{number}");
+        crew.start(&machine, bed.host(&machine, &cluster.host(number)));
+    }
+    crew.go();
+    crew.end()
+}
+
 fn on_garage_with_two_of_three_nodes_dead_hosts_compile_in_time_and_fetch_once_they_are_back() -> Outcome {
     let bed = Bed::new(PLUGINS);
     let mut engine = Engine::garage(&bed)?;
@@ -103,13 +114,7 @@ fn on_garage_with_two_of_three_nodes_dead_hosts_compile_in_time_and_fetch_once_t
     let Engine::Garage(cluster) = &mut engine else { unreachable!("it was made as one") };
     cluster.nodes[0].kill();
     cluster.nodes[2].kill();
-    let mut crew = Crew::new();
-    for number in 0..3 {
-        let machine = format!("host{number}");
-        crew.start(&machine, bed.host(&machine, &cluster.host(number)));
-    }
-    crew.go();
-    let reports = crew.end();
+    let reports = three_hosts(&bed, cluster);
     bed.assert_right(&reports);
     let waited = assert_in_time(&reports);
     assert_eq!(bed.compiled().len(), 4 * PLUGINS, "each of the three has compiled everything");
@@ -139,13 +144,7 @@ fn on_garage_a_node_that_is_silent_costs_hosts_seconds_in_all() -> Outcome {
     publish(&bed, &engine);
     let Engine::Garage(cluster) = &engine else { unreachable!("it was made as one") };
     cluster.nodes[0].stop();
-    let mut crew = Crew::new();
-    for number in 0..3 {
-        let machine = format!("host{number}");
-        crew.start(&machine, bed.host(&machine, &cluster.host(number)));
-    }
-    crew.go();
-    let reports = crew.end();
+    let reports = three_hosts(&bed, cluster);
     cluster.nodes[0].go_on();
     bed.assert_right(&reports);
     let waited = assert_in_time(&reports);
