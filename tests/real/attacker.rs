@@ -156,7 +156,7 @@ impl Attacker {
             self.swaps += u64::from(done.is_ok());
             return;
         }
-        let with = self.attic.join(format!("{thing:?} {}", self.label(place)));
+        let with = self.attic.join(format!("{thing:?} {}", self.label(place, is_build)));
         if fs::symlink_metadata(&with).is_err() && self.make(thing, place, &with).is_err() {
             return;
         }
@@ -176,11 +176,18 @@ impl Attacker {
             // Somebody has put the thing away: then the name is free, or another's.
             let _ = renameat_with(CWD, &with, &dir, &name, RenameFlags::NOREPLACE);
         }
+        if is_build {
+            let _ = fs::remove_file(&with).or_else(|_| fs::remove_dir(&with));
+        }
     }
 
-    /// Things are kept for the next time. Names that are never seen again share theirs.
-    fn label(&self, place: &Path) -> String {
+    /// Things are kept for the next time. Names that are never seen again share theirs, but for builds: of two
+    /// attackers one may end with a build's own directory, which no other build may get.
+    fn label(&self, place: &Path, is_build: bool) -> String {
         let dir = place.parent().and_then(Path::to_str).unwrap_or_default();
+        if is_build {
+            return format!("{dir} {}", self.swaps);
+        }
         let is_random = ["staging", "quarantine", "inflight"].contains(&dir);
         if is_random { dir.into() } else { place.to_str().unwrap().replace('/', " ") }
     }
