@@ -70,15 +70,12 @@ impl<'a> Walk<'a> {
 
     fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
-        for place in 0..10 {
-            let [byte] = *self.array()?;
-            let bits = u64::from(byte & 0x7F);
-            if place == 9 && bits > 1 {
-                return None;
-            }
-            value |= bits << (7 * place);
+        for (place, byte) in self.rest.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7F) << (7 * place);
             if byte & 0x80 == 0 {
-                return (byte != 0 || place == 0).then_some(value);
+                self.rest = self.rest.get(place + 1..)?;
+                // Of the tenth byte there is room for one bit.
+                return (*byte != 0 && (place < 9 || *byte == 1)).then_some(value);
             }
         }
         None

@@ -60,6 +60,8 @@ pub(crate) struct Log {
     end_seen: u64,
     /// What came behind the header when that was read, until it is taken in.
     ahead: Option<Vec<u8>>,
+    /// How much there was behind the header when it was opened, until it is taken in; of more than a window, that.
+    to_come: usize,
 }
 
 /// A frame that was read, and what it says.
@@ -83,7 +85,8 @@ impl Log {
             }
             Err(error) => return Err(Trouble::of("open", &path)(error)),
         };
-        if file.stat().map_err(Trouble::of("examine", &path))?.kind != Kind::File {
+        let stat = file.stat().map_err(Trouble::of("examine", &path))?;
+        if stat.kind != Kind::File {
             return Ok(Opened::BadHeader);
         }
         let mut start = [0; GLANCE_BYTES];
@@ -103,8 +106,14 @@ impl Log {
                 unknown: header.ro_compat != 0,
                 end_seen: SLOT_BYTES as u64,
                 ahead: Some(behind.to_vec()),
+                to_come: stat.len.saturating_sub(SLOT_BYTES as u64).min(WINDOW_BYTES as u64) as usize,
             }),
         })
+    }
+
+    /// How much there was behind the header when it was opened, until that is taken in; of more than a window, that.
+    pub(crate) fn to_come(&self) -> usize {
+        self.to_come
     }
 
     /// Whether a SEAL was read, so that nothing more can come.
@@ -133,20 +142,17 @@ impl Log {
         window: &mut Vec<u8>,
         take: &mut dyn FnMut(Read<'_>),
     ) -> Result<(), Trouble> {
-        if let Some(ahead) = self.ahead.take() {
-            self.end_seen = self.known_end + ahead.len() as u64;
-            let at_end = SLOT_BYTES + ahead.len() < GLANCE_BYTES;
-            self.take_window(&ahead, take);
-            if at_end && self.known_end == self.end_seen {
-                return Ok(());
-            }
+        if let Some(ahead) = self.ahead.take()
+            && self.take_ahead(&ahead, take)?
+        {
+            return Ok(());
         }
         let mut bytes = GLANCE_BYTES;
         while !self.sealed {
             if window.len() < bytes {
                 window.resize(bytes, 0);
             }
-            let len = self.read_window(&mut window[..bytes]);
+            let len = self.read_window(&mut window[..bytes], 0);
             let len = len.map_err(|error| Trouble::of("read", &self.path())(error))?;
             if len == bytes && bytes < WINDOW_BYTES {
                 // More than a glance shows; a frame may be longer than that.
@@ -166,13 +172,37 @@ impl Log {
         Ok(())
     }
 
-    /// Reads from the known end on. What does not end on a frame may be a reading that came back short, and not
-    /// the end of the file: then it is asked for the rest, until nothing comes. Only the first reading is looked
-    /// through for that: if each came back with a few bytes, a look at all so far after each would cost the square of
-    /// them.
-    fn read_window(&self, window: &mut [u8]) -> io::Result<usize> {
+    /// Takes in what came with the header, and what else there was then, by a window of that length; whether that is all
+    /// there is.
+    #[cold]
+    fn take_ahead(&mut self, ahead: &[u8], take: &mut dyn FnMut(Read<'_>)) -> Result<bool, Trouble> {
+        self.end_seen = self.known_end + ahead.len() as u64;
+        let at_end = SLOT_BYTES + ahead.len() < GLANCE_BYTES;
+        self.take_window(ahead, take);
+        if at_end && self.known_end == self.end_seen {
+            return Ok(true);
+        }
+        let taken_in = self.known_end as usize - SLOT_BYTES;
+        let to_come = self.to_come.saturating_sub(taken_in);
+        if self.sealed || to_come == 0 || to_come == WINDOW_BYTES {
+            return Ok(false);
+        }
+        let mut window = vec![0; to_come + GLANCE_BYTES];
+        let len = self.read_window(&mut window, to_come);
+        let len = len.map_err(|error| Trouble::of("read", &self.path())(error))?;
+        self.end_seen = self.known_end + len as u64;
+        self.take_window(&window[..len], take);
+        Ok(len < window.len())
+    }
+
+    /// Reads from the known end on. What ends neither where the file did when it was opened (`to_come`) nor on a frame may
+    /// be a reading that came back short, and not the end of the file: then it is asked for the rest, until nothing comes.
+    /// Only the first reading is looked through for that: if each came back with a few bytes, a look at all so far after
+    /// each would cost the square of them.
+    fn read_window(&self, window: &mut [u8], to_come: usize) -> io::Result<usize> {
         let mut len = self.file.read_at(window, self.known_end)?;
-        if len == 0 || (len < window.len() && frame::Scan::new(&window[..len], self.seed).ends_whole()) {
+        if len == to_come || (len < window.len() && frame::Scan::new(&window[..len], self.seed).ends_whole())
+        {
             return Ok(len);
         }
         while len < window.len() {

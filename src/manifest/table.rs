@@ -19,6 +19,9 @@ use crate::{
     sync::Arc,
 };
 
+/// What an entry of few sources takes in a log.
+const ENTRY_BYTES: usize = 256;
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Everything that the logs have put, by source digest, in the order of adding. What was dropped since stays:
@@ -117,6 +120,15 @@ impl Table {
         Table { next_order: entries + 1, ..Table::default() }
     }
 
+    /// So many bytes of a log are to come: what holds their entries does not grow step by step.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        let entries = bytes / ENTRY_BYTES;
+        self.by_source.reserve(entries);
+        self.live.reserve(entries);
+        self.fresh.reserve(entries);
+        self.payloads.reserve(bytes);
+    }
+
     /// Takes in a frame; `payload` is what it carries.
     pub(super) fn apply(&mut self, said: Said, payload: &[u8]) {
         match said {
@@ -137,7 +149,8 @@ impl Table {
         if self.gone.contains(&put.put_id) || self.live.contains_key(&put.put_id) {
             return;
         }
-        let of_source = self.by_source.entry(put.source).or_default();
+        // Mostly there is one alone.
+        let of_source = self.by_source.entry(put.source).or_insert_with(|| Vec::with_capacity(1));
         of_source.retain(|old| {
             let replaced = old.is_of(&put.exec, &put.discovered_id) && is_replaced(old.brought, put.brought);
             if replaced && self.live.remove(&old.put_id).is_some() {

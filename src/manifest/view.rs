@@ -342,6 +342,7 @@ impl View {
             Err(trouble) if trouble.source.kind() == io::ErrorKind::NotFound => return Ok(Taken::Torn),
             Err(trouble) => return Err(trouble.into()),
         };
+        self.table.expect(log.to_come());
         self.current = Some(log);
         self.table.past.begin(number);
         if !self.follow(window)? {
