@@ -136,6 +136,12 @@ impl Artifact {
         self.held.cost
     }
 
+    /// Whether a find has taken its entry from a layer or a [tier](crate::Tier), and nobody has added it here: who signs
+    /// what this store made does not sign that.
+    pub fn was_brought(&self) -> bool {
+        self.put().is_some_and(|put| put.brought)
+    }
+
     /// Whether it lies in the store; if not, its files go with the last clone.
     pub fn is_stored(&self) -> bool {
         self.held.put.is_some()

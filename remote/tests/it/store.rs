@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plugcache::{Config, Fetched, Got, NO_OPTIONS, Sources, Store, Toolchain};
+use plugcache::{Config, Fetched, Got, NO_OPTIONS, Sources, Store, Tier as _, Toolchain};
 use plugcache_remote::{Mode, Remote};
 
 use crate::common::*;
@@ -190,4 +190,29 @@ fn a_release_is_pulled_into_a_store_by_one_lookup() {
         assert_eq!(second.get(what).how.to_string(), "hit");
     }
     assert_eq!(fleet.bucket.calls(), [""; 0]);
+}
+
+/// Else a host that reads a namespace which it trusts less would sign what it got there.
+#[test]
+fn what_a_publisher_built_and_the_bucket_has_lost_is_brought_again_and_what_it_fetched_is_not() {
+    let fleet = Fleet::new();
+    let builder = Machine::new(&fleet, "builder", Mode::WriteThrough);
+    builder.get("a");
+    let reader = Machine::new(&fleet, "reader", Mode::ReadOnly);
+    reader.get("a");
+    let use_of = |machine: &Machine| {
+        let entry = machine.store.entries().next().unwrap();
+        let (key, parcel, artifact) = machine.store.parcel(&entry).unwrap();
+        assert_eq!(artifact.was_brought(), machine.builds.get() == 0);
+        let publisher = fleet.remote(Mode::WriteThrough);
+        publisher.used(&key, &parcel, &artifact);
+        publisher.status().counts.published
+    };
+    let how = |machine: &str| Machine::new(&fleet, machine, Mode::ReadOnly).get("a").how.to_string();
+    fleet.bucket.memory.paths().iter().for_each(|path| fleet.bucket.memory.remove(path));
+    assert_eq!((use_of(&reader), fleet.bucket.memory.paths().len()), (0, 0));
+    assert_eq!((use_of(&builder), how("after it was lost")), (1, "fetched".into()));
+    fleet.clock.advance(22 * DAY);
+    assert_eq!((use_of(&reader), how("when it had expired")), (0, "built".into()));
+    assert_eq!((use_of(&builder), how("when it was brought again")), (1, "fetched".into()));
 }
