@@ -9,7 +9,7 @@ use crate::{
     bucket::BucketError,
     client::{Client, Failure, Publisher},
     count::{more, one},
-    sign::{ENTRY_BYTES_MAX, Entry, Form, Refusal, Stored, verify},
+    sign::{ENTRY_BYTES_MAX, Entry, Form, Stored, verify},
 };
 
 /// An object of this age is put again, so that none is removed (30 days) before an entry of today (21 days).
@@ -124,24 +124,20 @@ impl Client {
         Ok(())
     }
 
-    /// Renews what grows old and is used here: objects, then the entry. Of what was not built here only what is in the
-    /// own namespace already, and is the same: what came from a namespace that others trust less must not come to be
-    /// signed in this one. What was built here and is gone, or has expired, is brought again.
+    /// Renews what grows old and is used here: objects, then the entry. Only what is in the own namespace already, and is
+    /// the same: what came from a namespace that others trust less must not come to be signed in this one.
     pub(crate) fn renew(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) -> Published {
         let Some(publisher) = &self.publisher else { return Published::Unfit };
         let path = self.prefix.entry(&publisher.namespace, key);
         let budget = self.budget(self.deadlines.lookup_max);
         let bytes = match self.read(&path, ENTRY_BYTES_MAX, budget) {
             Ok(bytes) => bytes,
-            Err(Failure::NotFound) => return self.publish_again(key, parcel, artifact),
-            Err(Failure::Failed(BucketError::TooLong)) => return Published::Done,
+            Err(Failure::NotFound | Failure::Failed(BucketError::TooLong)) => return Published::Done,
             Err(_) => return Published::Failed,
         };
         let now = self.clock.wall();
-        let entry = match verify(&bytes, (&publisher.namespace, key), &self.trust, now) {
-            Ok(entry) => entry,
-            Err(Refusal::Expired) => return self.publish_again(key, parcel, artifact),
-            Err(_) => return Published::Done,
+        let Ok(entry) = verify(&bytes, (&publisher.namespace, key), &self.trust, now) else {
+            return Published::Done;
         };
         let is_young = now.duration_since(entry.created).unwrap_or_default() < FRESH;
         let is_same = entry.parcel == parcel.entry && entry.to_parcel().objects == parcel.objects;
@@ -153,13 +149,6 @@ impl Client {
             one(&self.counters.renewed);
         }
         renewed
-    }
-
-    fn publish_again(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) -> Published {
-        if artifact.was_brought() {
-            return Published::Done;
-        }
-        self.publish(key, parcel, artifact, How::Trusting)
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use plugcache::{Artifact, Entry, Parcel, Store, TierKey};
+use plugcache::{Artifact, Parcel, Store, TierKey};
 
 use crate::{
     client::Client,
@@ -55,9 +55,14 @@ impl<F: Fn(&TierKey) -> Option<(Parcel, Artifact)> + Send + Sync> Supply for F {
 /// A store that the queue lies beside. Give it a handle without a tier, lest the two hold each other for ever.
 impl Supply for Store {
     fn artifact(&self, key: &TierKey) -> Option<(Parcel, Artifact)> {
-        // The newest: a store may have several of one key, which differ in the files that their builds read.
-        let entry = self.entries_of(&key.source).filter(|entry| entry.tier_key() == *key);
-        let (_, parcel, artifact) = self.parcel(&entry.max_by_key(Entry::made)?)?;
+        // A store may have several of one key, which differ in the files that their builds read: the newest that was built
+        // here, else the newest.
+        let mut entries: Vec<_> =
+            self.entries_of(&key.source).filter(|entry| entry.tier_key() == *key).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.made()));
+        let all = || entries.iter().filter_map(|entry| self.parcel(entry));
+        let own = all().find(|(_, _, artifact)| !artifact.was_brought());
+        let (_, parcel, artifact) = own.or_else(|| all().next())?;
         Some((parcel, artifact))
     }
 }
@@ -293,6 +298,8 @@ impl Shared {
             return true;
         };
         let published = match job.reason {
+            // It took the place of what was built: nobody here may sign it.
+            Reason::Built | Reason::Spoilt if artifact.was_brought() => Published::Unfit,
             Reason::Built => self.client.publish(&job.key, &parcel, &artifact, How::Trusting),
             Reason::Spoilt => self.client.publish(&job.key, &parcel, &artifact, How::Afresh),
             Reason::Used => self.client.renew(&job.key, &parcel, &artifact),

@@ -60,7 +60,7 @@ pub(crate) struct Log {
     end_seen: u64,
     /// What came behind the header when that was read, until it is taken in.
     ahead: Option<Vec<u8>>,
-    /// How much there was behind the header when it was opened, until it is taken in; of more than a window, that.
+    /// How much there was behind the header when it was opened; 0 if that is more than a window.
     to_come: usize,
 }
 
@@ -106,12 +106,15 @@ impl Log {
                 unknown: header.ro_compat != 0,
                 end_seen: SLOT_BYTES as u64,
                 ahead: Some(behind.to_vec()),
-                to_come: stat.len.saturating_sub(SLOT_BYTES as u64).min(WINDOW_BYTES as u64) as usize,
+                to_come: match stat.len.saturating_sub(SLOT_BYTES as u64) {
+                    to_come if to_come <= WINDOW_BYTES as u64 => to_come as usize,
+                    _ => 0,
+                },
             }),
         })
     }
 
-    /// How much there was behind the header when it was opened, until that is taken in; of more than a window, that.
+    /// How much there was behind the header when it was opened; 0 if that is more than a window.
     pub(crate) fn to_come(&self) -> usize {
         self.to_come
     }
@@ -184,7 +187,7 @@ impl Log {
         }
         let taken_in = self.known_end as usize - SLOT_BYTES;
         let to_come = self.to_come.saturating_sub(taken_in);
-        if self.sealed || to_come == 0 || to_come == WINDOW_BYTES {
+        if self.sealed || to_come == 0 {
             return Ok(false);
         }
         let mut window = vec![0; to_come + GLANCE_BYTES];

@@ -136,8 +136,8 @@ impl Artifact {
         self.held.cost
     }
 
-    /// Whether a find has taken its entry from a layer or a [tier](crate::Tier), and nobody has added it here: who signs
-    /// what this store made does not sign that.
+    /// Whether a find has taken its entry from a layer or a [tier](crate::Tier), and nobody has added it here since. What
+    /// was [imported](crate::Store::import) is this store's own, wherever it came from.
     pub fn was_brought(&self) -> bool {
         self.put().is_some_and(|put| put.brought)
     }

@@ -44,8 +44,7 @@ pub trait Tier: Send + Sync {
     /// long as `artifact` lives. What cannot be brought is the tier's to count.
     fn offer(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact);
 
-    /// An entry was used that is here, for the first time today: what a tier forgets after a time may be renewed, and
-    /// brought again if it [was made here](Artifact::was_brought).
+    /// An entry was used that is here, for the first time today: what a tier forgets after a time may be renewed.
     fn used(&self, key: &TierKey, parcel: &Parcel, artifact: &Artifact) {
         let _ = (key, parcel, artifact);
     }

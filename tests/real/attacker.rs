@@ -140,7 +140,7 @@ impl Attacker {
         }
         let place = &alike[self.random.below(alike.len() as u64) as usize];
         let thing = THINGS[self.random.below(THINGS.len() as u64) as usize];
-        let is_build = place.extension().is_some_and(|extension| extension == "d");
+        let is_build = is_build_dir(place);
         // What a build writes to by its path is the host's business: its directory gets no other build's files.
         if is_build && matches!(thing, Thing::Copy | Thing::Other) {
             return;
@@ -149,6 +149,9 @@ impl Attacker {
         let exchange = |with: &Path| renameat_with(&dir, &name, CWD, with, RenameFlags::EXCHANGE);
         if let Thing::Other = thing {
             let other = &alike[self.random.below(alike.len() as u64) as usize];
+            if is_build_dir(other) {
+                return;
+            }
             // The directories themselves keep their names, or there would be no store for the rest of the time.
             let is_dir = place.components().count() == 1 && !place.to_str().unwrap().contains('.');
             let Some((other_dir, other_name)) = self.open_parent(other).filter(|_| !is_dir) else { return };
@@ -236,6 +239,10 @@ impl Attacker {
             Thing::Copy | Thing::Other => copy(&self.base.join(place), with),
         }
     }
+}
+
+fn is_build_dir(place: &Path) -> bool {
+    place.extension().is_some_and(|extension| extension == "d")
 }
 
 /// Of a file, or of the files in a directory.

@@ -279,7 +279,7 @@ impl RealFleet {
         self.machines[machine as usize].has = release;
         if self.is_publisher(machine) && self.settings.bundle && counts.published > 0 {
             match remote.publish_bundle(&bundle_name(release), &keys) {
-                // What it fetched once and lost in the bucket it does not bring again.
+                // What it has itself and lost in the bucket is not brought again.
                 Ok(()) | Err(BundleError::NoEntry { .. }) => {}
                 Err(error) => panic!("{error}"),
             }

@@ -170,10 +170,14 @@ fn what_is_used_and_grows_old_is_renewed_objects_first() {
     assert_eq!(fetch(&fleet.reader(), &built.key), Ok(None));
 }
 
+/// Else a host that reads a namespace which it trusts less would sign what it got there.
 #[test]
-fn what_the_own_namespace_has_otherwise_is_not_renewed() {
+fn only_what_the_own_namespace_has_already_is_renewed() {
     let fleet = Fleet::new();
+    let built = fleet.built("a");
     let remote = fleet.remote(Mode::WriteThrough);
+    remote.used(&built.key, &built.parcel, &built.artifact);
+    assert!(fleet.bucket.memory.paths().is_empty());
     let published = fleet.published("a");
     fleet.clock.advance(8 * DAY);
     let mut other = published.parcel.clone();

@@ -106,13 +106,9 @@ impl Engine {
         self.entries[id as usize] = Some(now);
     }
 
-    /// What a machine that writes does about an entry that it uses for the first time in a day, and perhaps built.
-    pub(super) fn renew(&mut self, id: u32, version: &Version, is_own: bool, now: u64, counts: &mut Counts) {
+    /// What a machine that writes does about an entry that it uses for the first time in a day.
+    pub(super) fn renew(&mut self, id: u32, version: &Version, now: u64, counts: &mut Counts) {
         let is_believed = self.get_entry(id, version, now, counts);
-        if !is_believed && is_own {
-            self.publish(id, version, now, counts);
-            return;
-        }
         let put = self.entries[id as usize].filter(|_| is_believed);
         if put.is_some_and(|put| now - created(put) >= self.rules.fresh) {
             self.publish(id, version, now, counts);

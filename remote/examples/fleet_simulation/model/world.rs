@@ -10,8 +10,6 @@ use super::{Counts, DAY, Lacking, SECOND, Settings, Version, Writers, engine::En
 struct Machine {
     /// The release; 0: nothing, for its disk is new.
     has: u32,
-    /// A bit for each plugin: it built that itself, and did not fetch it.
-    built: u64,
     /// The day of its last start, from 1.
     day: u16,
     is_starting: bool,
@@ -54,7 +52,6 @@ pub(crate) struct World {
 impl World {
     /// Machines with empty disks and empty buckets. There is nothing to start before the first release.
     pub(crate) fn new(settings: Settings) -> World {
-        assert!(settings.plugins <= 64, "what a machine has built is one bit for each");
         let publishers = if settings.writers == Writers::Publishers { settings.sites } else { 0 };
         let machines = vec![Machine::default(); (settings.machines + publishers) as usize];
         let engines = (0..settings.sites).map(|_| Engine::new(settings.rules)).collect();
@@ -209,15 +206,14 @@ impl World {
         let plugin = usize::from(starting.next);
         let id = self.releases[starting.release as usize][plugin];
         let (site, writes) = (self.site(starting.machine), self.writes(starting.machine));
-        let (engine, machine) = (&mut self.engines[site], &mut self.machines[starting.machine as usize]);
-        let bit = 1 << plugin;
+        let engine = &mut self.engines[site];
         let (version, counts) = (&self.versions[id as usize], &mut self.counts);
         if starting.had != 0 && self.releases[starting.had as usize][plugin] == id {
             counts.local += 1;
             if writes && starting.is_first_of_day {
-                let before = counts.put_entry;
-                engine.renew(id, version, machine.built & bit != 0, now, counts);
-                starting.has_written |= counts.put_entry > before;
+                let before = counts.renewed;
+                engine.renew(id, version, now, counts);
+                starting.has_written |= counts.renewed > before;
             }
             return true;
         }
@@ -230,7 +226,6 @@ impl World {
         let is_there = is_asked && (is_known || engine.get_entry(id, version, now, counts));
         if is_there && engine.get_objects(id, version, counts) {
             counts.fetched += 1;
-            machine.built &= !bit;
             return true;
         }
         starting.absent_until = now + self.settings.rules.absent_for;
@@ -249,7 +244,6 @@ impl World {
     fn has_built(&mut self, starting: &mut Starting, now: u64) {
         let id = self.releases[starting.release as usize][usize::from(starting.next)];
         self.counts.built += 1;
-        self.machines[starting.machine as usize].built |= 1 << starting.next;
         if self.writes(starting.machine) {
             let site = self.site(starting.machine);
             self.engines[site].publish(id, &self.versions[id as usize], now, &mut self.counts);
